@@ -42,7 +42,7 @@ class Fault:
         return self.name in ("kill-main", "kill-pool")
 
     @contextmanager
-    def place(self, home: Path) -> Iterator[None]:
+    def prepare(self, home: Path) -> Iterator[None]:
         """Make ready what the home lies on."""
         yield
 
@@ -57,8 +57,8 @@ class Fault:
 def _wait_for(run: Fork, role: str) -> list[int]:
     """Processes of a role, as soon as there are some; none where the run ends before."""
     while run.poll() is None:
-        if found := run.role(role):
-            return found
+        if process := run.role(role):
+            return process
         time.sleep(0.02)
     return []
 
@@ -70,10 +70,10 @@ class Kill(Fault):
         """Kill it."""
         role = self.name.removeprefix("kill-")
         self.is_end = role == "main"
-        found = _wait_for(run, role)
-        if not found:
+        process = _wait_for(run, role)
+        if not process:
             return ""
-        os.kill(self.chance.choice(found), signal.SIGKILL)
+        os.kill(self.chance.choice(process), signal.SIGKILL)
         return f"{role} killed"
 
 
@@ -83,10 +83,10 @@ class Stop(Fault):
     def strike(self, run: Fork) -> str:
         """Stop it and let it go on."""
         role = self.chance.choice(ROLES)
-        found = _wait_for(run, role)
-        if not found:
+        process = _wait_for(run, role)
+        if not process:
             return ""
-        pid = self.chance.choice(found)
+        pid = self.chance.choice(process)
         os.kill(pid, signal.SIGSTOP)
         time.sleep(STOP_SECONDS)
         try:
@@ -104,7 +104,7 @@ class Disk(Fault):
         self.folder = Path()
 
     @contextmanager
-    def place(self, home: Path) -> Iterator[None]:
+    def prepare(self, home: Path) -> Iterator[None]:
         """A tmpfs where the home will be."""
         shutil.rmtree(home, ignore_errors=True)
         self.folder = home.parent / "disk"
@@ -167,7 +167,7 @@ class ReadOnly(Fault):
         self.folder, self.image = Path(), Path()
 
     @contextmanager
-    def place(self, home: Path) -> Iterator[None]:
+    def prepare(self, home: Path) -> Iterator[None]:
         """A file system in a file."""
         shutil.rmtree(home, ignore_errors=True)
         self.folder, self.image = home.parent / "disk", home.parent / "disk.image"
@@ -212,10 +212,10 @@ class NoMemory(Fault):
     def strike(self, run: Fork) -> str:
         """Limit the address space to what it has now, and a little."""
         role = self.chance.choice(("main", "pool", "pool", "api"))
-        found = _wait_for(run, role)
-        if not found:
+        process = _wait_for(run, role)
+        if not process:
             return ""
-        pid, more = self.chance.choice(found), self.chance.choice((0, 1, 16, 64)) * 2**20
+        pid, more = self.chance.choice(process), self.chance.choice((0, 1, 16, 64)) * 2**20
         try:
             limit = psutil.Process(pid).memory_info().vms + more
             resource.prlimit(pid, resource.RLIMIT_AS, (limit, limit))
@@ -232,7 +232,7 @@ class DeadLink(Fault):
         self.link, self.target = Path(), Path()
 
     @contextmanager
-    def place(self, home: Path) -> Iterator[None]:
+    def prepare(self, home: Path) -> Iterator[None]:
         """A link to the home."""
         shutil.rmtree(home, ignore_errors=True)
         self.link, self.target = home, home.parent / "behind the link"

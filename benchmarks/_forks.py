@@ -82,20 +82,22 @@ class Fork:
         if name == "main":
             return [self.pid] if self.poll() is None else []
         if name in ("keeper", "database"):
-            keepers = [pid for pid, said in processes_of(self.home).items() if "db.embedded.keeper" in said]
+            keepers = [
+                pid for pid, command in processes_of(self.home).items() if "db.embedded.keeper" in command
+            ]
             return keepers if name == "keeper" else _postmasters(keepers)
-        found = []
+        processes = []
         try:
             own = psutil.Process(self.pid)
-            for each in own.children():
-                servant = any(word in " ".join(each.cmdline()) for word in SERVERS)
+            for child in own.children():
+                servant = any(word in " ".join(child.cmdline()) for word in SERVERS)
                 if name == "api" and servant:
-                    found.append(each.pid)
+                    processes.append(child.pid)
                 if name == "pool" and not servant:  # the fork server; its children are the pool
-                    found += [child.pid for child in each.children()]
+                    processes += [child.pid for child in child.children()]
         except psutil.Error:
             return []
-        return found
+        return processes
 
     def write_stacks(self) -> None:
         """Let its processes write what they are at into its output: for a run that hangs."""
@@ -108,10 +110,10 @@ class Fork:
 
     def descendants(self) -> set[int]:
         """All its processes, and those that keep its database."""
-        found = set(processes_of(self.home))
+        pids = set(processes_of(self.home))
         with contextlib.suppress(psutil.Error):
-            found |= {each.pid for each in psutil.Process(self.pid).children(recursive=True)}
-        return found
+            pids |= {child.pid for child in psutil.Process(self.pid).children(recursive=True)}
+        return pids
 
 
 def _postmasters(keepers: list[int]) -> list[int]:
@@ -124,7 +126,7 @@ def _postmasters(keepers: list[int]) -> list[int]:
 
 
 def fork(
-    home: Path, output: Path, what: Callable[[], Any], environment: Mapping[str, str] | None = None
+    home: Path, output: Path, function: Callable[[], Any], environment: Mapping[str, str] | None = None
 ) -> Fork:
     """Run a function in a fork that is a command on a home. Its exit code: 0, that of SystemExit, or 1 after a traceback."""
     pid = os.fork()
@@ -133,7 +135,7 @@ def fork(
     code: object = 1
     try:
         _become(home, output, environment or {})
-        what()
+        function()
         code = 0
     except SystemExit as end:
         code = end.code
@@ -185,12 +187,12 @@ def _look_again() -> None:
     running = platform.prefect_api
 
     @contextlib.contextmanager
-    def seen(*arguments: Any) -> Iterator[str]:
+    def checked(*arguments: Any) -> Iterator[str]:
         with running(*arguments) as url:
             refresh_global_settings_context()
             yield url
 
-    vars(platform)["prefect_api"] = seen
+    vars(platform)["prefect_api"] = checked
 
 
 def _fork_the_pool() -> None:
@@ -222,7 +224,7 @@ def _fork_the_pool() -> None:
 
 def processes_of(home: Path) -> dict[int, str]:
     """Living processes that name a home in their arguments: pid → command. The database's, and its keeper."""
-    found = {}
+    processes = {}
     for process in psutil.process_iter():
         try:
             command = " ".join(process.cmdline())
@@ -230,10 +232,10 @@ def processes_of(home: Path) -> dict[int, str]:
                 any(f"{home}{end}" in f"{command} " for end in "/ ")
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
-                found[process.pid] = command
+                processes[process.pid] = command
         except psutil.Error:
             continue
-    return found
+    return processes
 
 
 def lives(pid: int) -> bool:

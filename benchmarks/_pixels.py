@@ -35,14 +35,14 @@ def radiograph(rng: np.random.Generator, size: int) -> NDArray[np.float32]:
 
 
 def interleaved(
-    theirs: Callable[[], int], ours: Callable[[], int], rounds: int
+    peer: Callable[[], int], product: Callable[[], int], rounds: int
 ) -> tuple[float, float, float]:
     """Images per CPU second of both, and the ratio: medians over rounds of one turn each.
 
     Each callable works through its images once and returns how many. The first round warms up and is left
     out.
     """
-    rates = np.array([[_rate(theirs), _rate(ours)] for _ in range(rounds + 1)])[1:]
+    rates = np.array([[_rate(peer), _rate(product)] for _ in range(rounds + 1)])[1:]
     medians = np.median(rates, axis=0)
     return float(medians[0]), float(medians[1]), float(np.median(rates[:, 1] / rates[:, 0]))
 
@@ -57,14 +57,14 @@ def show(
     as_json: bool, *, id: str, work: str, rates: tuple[float, float, float], target: float, equal: bool
 ) -> None:
     """Print one result; `rates` are the peer's, ours and the ratio."""
-    theirs, ours, ratio = rates
+    peer, product, ratio = rates
     unit = "images/CPU-s"
     if as_json:
         row = {
             "id": id,
             "work": work,
-            "peer": theirs,
-            "ours": ours,
+            "peer": peer,
+            "ours": product,
             "ratio": ratio,
             "unit": unit,
             "equal": equal,
@@ -74,5 +74,5 @@ def show(
     met = "met" if ratio >= target else "NOT met"
     same = "results equal" if equal else "RESULTS DIFFER"
     click.echo(
-        f"{id} {work}: peer {theirs:.1f}, ours {ours:.1f} {unit}, ×{ratio:.1f} (≥ {target:g} {met}), {same}"
+        f"{id} {work}: peer {peer:.1f}, ours {product:.1f} {unit}, ×{ratio:.1f} (≥ {target:g} {met}), {same}"
     )

@@ -22,7 +22,7 @@ from xray.pixels.resize import resize
 from xray.stats.casemix import weighted_auc
 from xray.stats.evidence import Site
 
-Shown = NDArray[Any]
+Inputs = NDArray[Any]
 Operation = Callable[[Pictures], Pictures]
 NUMBER: Final = (0.12, 0.58, 0.30)
 """Chance that none, one or two causes are planted, as in `_strangers`."""
@@ -33,7 +33,7 @@ BLACK: Final = 0
 
 @dataclass(frozen=True)
 class Hospital:
-    """Of n images: labels (n, n_tasks), 1 or 0; patients (n,); shown: pictures, uint8 (n, size, size), or, of records,
+    """Of n images: labels (n, n_tasks), 1 or 0; patients (n,); inputs: pictures, uint8 (n, size, size), or, of records,
     numbers (n, k) that a model reads.
 
     covariates (n, k), or None. groups: by name, pairs of flags (n,), of which a site may see fewer of either. mild: by task,
@@ -47,7 +47,7 @@ class Hospital:
     tasks: tuple[str, ...]
     labels: Floats
     patients: NDArray[np.int64]
-    shown: Shown
+    inputs: Inputs
     covariates: Floats | None
     groups: Mapping[str, tuple[Flags, Flags]]
     mild: Mapping[str, Flags]
@@ -64,7 +64,7 @@ class Hospital:
             self,
             labels=self.labels[at],
             patients=self.patients[at],
-            shown=self.shown[at],
+            inputs=self.inputs[at],
             covariates=None if self.covariates is None else self.covariates[at],
             groups={name: (one[at], two[at]) for name, (one, two) in self.groups.items()},
             mild={task: of[at] for task, of in self.mild.items()},
@@ -75,15 +75,15 @@ class Hospital:
 
 @dataclass(frozen=True)
 class Planted:
-    """What is changed at B. kept (n,): chance that an image comes; called (n, n_tasks): that it is called positive.
+    """What is changed at B. weight (n,): chance that an image comes; calls (n, n_tasks): that it is called positive.
 
     target: the finding's column. names: the mechanisms, by cause. operation: None where pictures stay as they are.
     """
 
     target: int
     names: Mapping[str, str]
-    kept: Floats
-    called: Floats
+    weight: Floats
+    calls: Floats
     operation: Operation | None = None
 
 
@@ -97,31 +97,31 @@ def thinned(of: Hospital, rng: np.random.Generator) -> NDArray[np.int64]:
 
 def plant(of: Hospital, rng: np.random.Generator) -> Planted:
     """Causes and mechanisms drawn at random, with strengths from hardly to plainly felt; weak ones stay in."""
-    possible = [cause for cause in CAUSES if cause != "image" or of.shown.ndim == 3]
-    chosen = rng.permutation(possible)[: rng.choice(len(NUMBER), p=NUMBER)]
+    possible = [cause for cause in CAUSES if cause != "image" or of.inputs.ndim == 3]
+    mechanisms = rng.permutation(possible)[: rng.choice(len(NUMBER), p=NUMBER)]
     target = of.tasks.index(str(rng.choice(of.targets)))
-    kept, called = np.ones(len(of.labels)), of.labels.copy()
+    weights_of_images, calls = np.ones(len(of.labels)), of.labels.copy()
     operation = None
     names: dict[str, str] = {}
     for cause in CAUSES:  # in this order, whatever was drawn first: prevalence is of those who come
-        if cause not in chosen:
+        if cause not in mechanisms:
             continue
         if cause == "image":
             names[cause], operation = _operation(of, rng)
         elif cause == "population":
-            names[cause], kept = _population(of, target, rng)
+            names[cause], weights_of_images = _population(of, target, rng)
         elif cause == "prevalence":
             rarer = bool(rng.random() < 0.5)
             fewer = np.exp(rng.uniform(*np.log(FEWER)))
-            kept = kept * np.where((of.labels[:, target] == 1) == rarer, fewer, 1.0)
+            weights_of_images = weights_of_images * np.where((of.labels[:, target] == 1) == rarer, fewer, 1.0)
             names[cause] = "rarer" if rarer else "commoner"
         else:
-            names[cause], called = _labeller(of, target, rng)
-    return Planted(target, names, kept, called, operation)
+            names[cause], calls = _labeller(of, target, rng)
+    return Planted(target, names, weights_of_images, calls, operation)
 
 
 def _operation(of: Hospital, rng: np.random.Generator) -> tuple[str, Operation]:
-    size, keys = of.shown.shape[1], np.arange(len(of.shown), dtype=np.uint64)
+    size, keys = of.inputs.shape[1], np.arange(len(of.inputs), dtype=np.uint64)
     names = ["blur", "noise", "gamma", "window", "inverted", "resolution", "borders"]
     name = str(rng.choice(names if of.looks is None else [*names, "other hospital's look"]))
     greys = np.arange(256) / 255
@@ -145,8 +145,8 @@ def _operation(of: Hospital, rng: np.random.Generator) -> tuple[str, Operation]:
         step = Edges(float(rng.uniform(0.5, 1)), widths, np.full(40, BLACK, np.uint8), widths[:0], widths[:0])
     else:
         assert of.looks is not None
-        made = change("all", of.shown, of.looks)
-        return name, lambda pictures: made.apply(pictures, keys[: len(pictures)], 0)
+        changed = change("all", of.inputs, of.looks)
+        return name, lambda pictures: changed.apply(pictures, keys[: len(pictures)], 0)
     return name, lambda pictures: step.apply(pictures, keys[: len(pictures)], 0)
 
 
@@ -159,8 +159,8 @@ def _coarse(side: int) -> Operation:
 
     def apply(pictures: Pictures) -> Pictures:
         size = pictures.shape[1]
-        made = [resize(np.rint(resize(of, side)).astype(np.uint8), size) for of in pictures]
-        return np.rint(np.clip(made, 0, 255)).astype(np.uint8)
+        coarse = [resize(np.rint(resize(of, side)).astype(np.uint8), size) for of in pictures]
+        return np.rint(np.clip(coarse, 0, 255)).astype(np.uint8)
 
     return apply
 
@@ -176,40 +176,40 @@ def _population(of: Hospital, target: int, rng: np.random.Generator) -> tuple[st
     name = str(rng.choice(list(groups)))
     fewer = groups[name][int(rng.random() < 0.5)]
     fewer = fewer if fewer.any() else groups[name][0]
-    kept = np.where(fewer, rng.choice([0.0, 1.0], p=[0.3, 0.7]) * rng.uniform(0.05, 0.4), 1.0)
-    shares = np.array([kept[ill].mean(), kept[~ill].mean()])
-    return name, kept * np.where(ill, *(shares.min() / shares))
+    weight = np.where(fewer, rng.choice([0.0, 1.0], p=[0.3, 0.7]) * rng.uniform(0.05, 0.4), 1.0)
+    shares = np.array([weight[ill].mean(), weight[~ill].mean()])
+    return name, weight * np.where(ill, *(shares.min() / shares))
 
 
 def _labeller(of: Hospital, target: int, rng: np.random.Generator) -> tuple[str, Floats]:
     """Another reader's rule for the target, or errors of the reader's hand."""
-    task, called = of.tasks[target], of.labels.copy()
+    task, calls = of.tasks[target], of.labels.copy()
     names = [name for name, by in of.readers.items() if not np.isnan(by[:, target]).any()]
     names += ["errors"] + ["mild missed"] * (task in of.mild)
     name = str(rng.choice(names))
     if name == "errors":
         missed, invented = rng.uniform(0.1, 0.4), rng.uniform(0.02, 0.2)
-        called[:, target] = np.where(called[:, target] == 1, 1 - missed, invented)
+        calls[:, target] = np.where(calls[:, target] == 1, 1 - missed, invented)
     elif name == "mild missed":
-        called[of.mild[task], target] = 1 - rng.uniform(0.4, 1)
+        calls[of.mild[task], target] = 1 - rng.uniform(0.4, 1)
     else:
-        called[:, target] = of.readers[name][:, target]
-    return name, called
+        calls[:, target] = of.readers[name][:, target]
+    return name, calls
 
 
 def world(
-    of: Hospital, planted: Planted, score: Callable[[Shown], Floats], rng: np.random.Generator
+    of: Hospital, planted: Planted, score: Callable[[Inputs], Floats], rng: np.random.Generator
 ) -> World:
     """Two sites and their truth. score: logits (n, n_tasks) by a network that saw none of these patients."""
     columns = [planted.target] if of.alone else list(range(len(of.tasks)))
-    own = score(of.shown)[:, columns]
-    changed = own if planted.operation is None else score(planted.operation(of.shown))[:, columns]
-    called, truly = planted.called[:, columns], of.labels[:, columns]
+    own = score(of.inputs)[:, columns]
+    changed = own if planted.operation is None else score(planted.operation(of.inputs))[:, columns]
+    calls, truly = planted.calls[:, columns], of.labels[:, columns]
     by_a, by_b = split(of.patients, rng)
-    by_b = by_b[rng.random(by_b.size) < planted.kept[by_b]]
-    labels = (rng.random((by_b.size, len(columns))) < called[by_b]).astype(np.float64)
-    value = values(truly, called, planted.kept, (own, changed))
-    real = costs(truly, called, planted.kept, planted.operation is not None, value)
+    by_b = by_b[rng.random(by_b.size) < planted.weight[by_b]]
+    labels = (rng.random((by_b.size, len(columns))) < calls[by_b]).astype(np.float64)
+    value = values(truly, calls, planted.weight, (own, changed))
+    real = costs(truly, calls, planted.weight, planted.operation is not None, value)
 
     def site(labels: Floats, scores: Floats, at: NDArray[np.int64]) -> Site:
         mixed = None if of.covariates is None else of.covariates[at]
@@ -226,64 +226,64 @@ def split(
     patients: NDArray[np.int64], rng: np.random.Generator
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Images of two halves of the patients."""
-    names, place = np.unique(patients, return_inverse=True)
-    first = (rng.permutation(names.size) < names.size // 2)[place]
+    names, index = np.unique(patients, return_inverse=True)
+    first = (rng.permutation(names.size) < names.size // 2)[index]
     return np.flatnonzero(first), np.flatnonzero(~first)
 
 
 def values(
-    labels: Floats, called: Floats, kept: Floats, scores: tuple[Floats, Floats]
+    labels: Floats, calls: Floats, image_weight: Floats, scores: tuple[Floats, Floats]
 ) -> dict[Mixture, Floats]:
     """AUC (n_tasks,) by mixture of what is as at A (0) and as at B (1). scores: of the pictures as they are, and changed."""
 
     def auc(mixture: Mixture, k: int) -> float:
         image, population, prevalence, label = mixture
-        weight = weights(labels[:, k], kept, population, prevalence)
-        return _auc(scores[image][:, k], (called if label else labels)[:, k], weight)
+        weight = weights(labels[:, k], image_weight, population, prevalence)
+        return _auc(scores[image][:, k], (calls if label else labels)[:, k], weight)
 
     mixtures: list[Mixture] = list(product((0, 1), repeat=4))  # type: ignore[arg-type]
     return {mixture: np.array([auc(mixture, k) for k in range(labels.shape[1])]) for mixture in mixtures}
 
 
-def weights(ill: Floats, kept: Floats, population: int, prevalence: int) -> Floats:
+def weights(ill: Floats, weight: Floats, population: int, prevalence: int) -> Floats:
     """Of images (n,), summing to 1: who comes within either class, and how many are ill, as at A (0) or as at B (1).
 
     NaN in a class of which nobody is left.
     """
-    made, share = (
-        (kept if population else np.ones_like(kept)).copy(),
-        kept if prevalence else np.ones_like(kept),
+    new, share = (
+        (weight if population else np.ones_like(weight)).copy(),
+        weight if prevalence else np.ones_like(weight),
     )
     for of in (ill == 1, ill == 0):
         if of.any():
-            total = made[of].sum()
-            made[of] *= share[of].sum() / share.sum() / total if total > 0 else np.nan
-    return made
+            total = new[of].sum()
+            new[of] *= share[of].sum() / share.sum() / total if total > 0 else np.nan
+    return new
 
 
 def costs(
-    labels: Floats, called: Floats, kept: Floats, pictures: bool, value: Mapping[Mixture, Floats]
+    labels: Floats, calls: Floats, weight: Floats, pictures: bool, value: Mapping[Mixture, Floats]
 ) -> Truth:
     """What each cause takes of the drop, and whether it was planted and counts, for every finding."""
     tasks = range(labels.shape[1])
-    at_a, at_b = (np.stack([weights(labels[:, k], kept, b, b) for k in tasks], axis=1) for b in (0, 1))
-    apart = np.array([_apart(kept, labels[:, k]) for k in tasks])
+    at_a, at_b = (np.stack([weights(labels[:, k], weight, b, b) for k in tasks], axis=1) for b in (0, 1))
+    apart = np.array([_apart(weight, labels[:, k]) for k in tasks])
     return truth(
         value,
-        ((at_a * labels).sum(axis=0), (at_b * labels).sum(axis=0), (at_b * called).sum(axis=0)),
-        {"image": pictures, "population": apart, "label": (called != labels).any(axis=0)},
+        ((at_a * labels).sum(axis=0), (at_b * labels).sum(axis=0), (at_b * calls).sum(axis=0)),
+        {"image": pictures, "population": apart, "label": (calls != labels).any(axis=0)},
     )
 
 
-def _apart(kept: Floats, ill: Floats) -> bool:
+def _apart(weight: Floats, ill: Floats) -> bool:
     """Whether others come, within either class: a finding whose own label alone decides sees the same patients."""
-    return any(np.ptp(kept[ill == value]) > 1e-9 for value in (0, 1) if (ill == value).any())
+    return any(np.ptp(weight[ill == value]) > 1e-9 for value in (0, 1) if (ill == value).any())
 
 
-def _auc(scores: Floats, called: Floats, weight: Floats) -> float:
+def _auc(scores: Floats, calls: Floats, weight: Floats) -> float:
     """AUC where an image is positive with a chance: it counts in both classes, by halves of its weight."""
     twice = np.concatenate([scores, scores])
     is_positive = np.repeat([1.0, 0.0], len(scores))
-    share = np.concatenate([weight * called, weight * (1 - called)])
+    share = np.concatenate([weight * calls, weight * (1 - calls)])
     some = share > 0
     return weighted_auc(twice[some], is_positive[some], share[some]).auc

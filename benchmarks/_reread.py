@@ -70,19 +70,19 @@ class Findings:
     def __len__(self) -> int:
         return len(self.world)
 
-    def take(self, chosen: NDArray[np.generic]) -> "Findings":
+    def take(self, rows: NDArray[np.generic]) -> "Findings":
         """The rows chosen, by flags or places."""
-        return Findings(*(getattr(self, field.name)[chosen] for field in fields(self)))
+        return Findings(*(getattr(self, field.name)[rows] for field in fields(self)))
 
 
 def findings(world: World, number: int) -> Findings:
     """Every finding of a world that can be judged, read again at each budget."""
     evidence = gather(world.a, world.b)
-    kept = (evidence.fewest >= FEWEST) & np.isfinite(world.shares[evidence.tasks]).all(axis=1)
+    usable = (evidence.fewest >= FEWEST) & np.isfinite(world.shares[evidence.tasks]).all(axis=1)
     causes = [posterior.causes(evidence, posterior.coefficients(name)) for name in shipped.VARIANTS.values()]
     places = [
         at
-        for at in np.flatnonzero(kept)
+        for at in np.flatnonzero(usable)
         if _positives(world, int(evidence.tasks[at])) >= reread_design.FEWEST
     ]
     tasks = evidence.tasks[places]
@@ -115,30 +115,32 @@ def _piped(world: World, tasks: NDArray[np.int64], number: int) -> tuple[Floats,
     of_all = _left(world, every)
     for at, task in enumerate(tasks.tolist()):
         rng = np.random.default_rng([28, number, task])
-        for place, budget in enumerate(PIPED):
+        for column, budget in enumerate(PIPED):
             images = pipelines.draw(world.a.labels[:, task], budget, rng)
             of = pipelines.measure(
                 world.a.labels[images, task], world.a.scores[images, task], world.piped[images, task],
                 world.a.patients[images],
             )  # fmt: skip
-            measured[at, place] = of.numbers
+            measured[at, column] = of.numbers
             others = of_all if budget > every.size else _left(world, images)
-            left[at, place] = others.get(task, np.full((2, 4), np.nan))
+            left[at, column] = others.get(task, np.full((2, 4), np.nan))
     return measured, left
 
 
 def _left(world: World, images: NDArray[np.int64]) -> dict[int, Floats]:
     """Probabilities of the causes between A's images through B's pipeline and B, by task: (2, 4)."""
-    made = []
+    features = []
     for mixed in (False, True):
         covariates = [site.covariates if mixed else None for site in (world.a, world.b)]
-        taken = covariates[0] if covariates[0] is None else covariates[0][images]
-        a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, taken)
+        covariate = covariates[0] if covariates[0] is None else covariates[0][images]
+        a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, covariate)
         b = Site(world.b.labels, world.b.scores, world.b.patients, None, covariates[1])
         evidence = gather(a, b)
         of = posterior.causes(evidence, posterior.coefficients(shipped.VARIANTS[False, mixed]))
-        made.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))
-    return {task: np.stack([made[0][task], made[1][task]]) for task in made[0] if task in made[1]}
+        features.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))
+    return {
+        task: np.stack([features[0][task], features[1][task]]) for task in features[0] if task in features[1]
+    }
 
 
 def _positives(world: World, task: int) -> int:
@@ -203,8 +205,8 @@ def main() -> None:
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():
-            drawn = enumerate(worlds(generator, range(start, min(start + step, last))), per_seed * start)
-            save([findings(world, number) for number, world in drawn], path)
+            numbered = enumerate(worlds(generator, range(start, min(start + step, last))), per_seed * start)
+            save([findings(world, number) for number, world in numbered], path)
 
 
 if __name__ == "__main__":

@@ -55,41 +55,43 @@ select m.mlflow_model, m.mlflow_version from model m order by key
 """
 
 
-def digests(found: Databases, home: Path, study: str) -> dict[str, Any]:
+def digests(databases: Databases, home: Path, study: str) -> dict[str, Any]:
     """Name → what must be equal: result views, scores, row counts, MLflow's runs and versions, weights, figures."""
-    told: dict[str, Any] = {}
-    with found.engine().connect() as connection:
+    texts: dict[str, Any] = {}
+    with databases.engine().connect() as connection:
         for view in _views(connection):
-            told[f"view {view}"] = _digest(connection, view)
-        told["logits"] = [list(row) for row in connection.execute(text(LOGITS))]
-        told["rows"] = _counts(connection)
-        told["at fault"] = [name for name, query in AUDITS.items() if connection.execute(text(query)).first()]
+            texts[f"view {view}"] = _digest(connection, view)
+        texts["logits"] = [list(row) for row in connection.execute(text(LOGITS))]
+        texts["rows"] = _counts(connection)
+        texts["at fault"] = [
+            name for name, query in AUDITS.items() if connection.execute(text(query)).first()
+        ]
         models = [tuple(row) for row in connection.execute(text(FILES))]
-    with closing(create_engine(found.mlflow, poolclass=NullPool).connect()) as connection:
+    with closing(create_engine(databases.mlflow, poolclass=NullPool).connect()) as connection:
         for name, query in MLFLOW.items():
-            told[f"mlflow {name}"] = [list(row) for row in connection.execute(text(query))]
-        told["weights"] = [_weights(connection, *model) for model in models]
-    told["files"] = {
+            texts[f"mlflow {name}"] = [list(row) for row in connection.execute(text(query))]
+        texts["weights"] = [_weights(connection, *model) for model in models]
+    texts["files"] = {
         path.name: hashlib.sha256(path.read_bytes()).hexdigest()
         for path in sorted((home / "reports" / study).iterdir())
         if path.suffix != ".html"  # the page names the time
     }
-    return dict(json.loads(json.dumps(told)))
+    return dict(json.loads(json.dumps(texts)))
 
 
 def differences(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
     """What is not equal, with the first rows of it that the other lacks."""
-    found = []
+    faults = []
     for name in sorted(one.keys() | other.keys()):
-        ours, theirs = one.get(name), other.get(name)
-        if ours != theirs:
+        first, second = one.get(name), other.get(name)
+        if first != second:
             rows = (
-                [row for row in ours if row not in theirs]
-                if isinstance(ours, list) and isinstance(theirs, list)
+                [row for row in first if row not in second]
+                if isinstance(first, list) and isinstance(second, list)
                 else []
             )
-            found.append(f"{name} {rows[:2]}")
-    return found
+            faults.append(f"{name} {rows[:2]}")
+    return faults
 
 
 def _views(connection: Connection) -> list[str]:

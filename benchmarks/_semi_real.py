@@ -20,7 +20,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from benchmarks._planted import Hospital, Shown
+from benchmarks._planted import Hospital, Inputs
 from benchmarks._truth import Flags, Floats
 from xray.learning.infer import score
 from xray.learning.recipe import Recipe
@@ -55,7 +55,7 @@ BROADER: Final = {
 }
 """What another convention calls by the finding's name too."""
 
-Score = Callable[[Shown], Floats]
+Score = Callable[[Inputs], Floats]
 
 
 def hospital(name: str, data: Path = DATA) -> Hospital:
@@ -65,40 +65,43 @@ def hospital(name: str, data: Path = DATA) -> Hospital:
 
 def split(of: Hospital, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Images of the patients that a network is trained on, and of all others."""
-    names, place = np.unique(of.patients, return_inverse=True)
+    names, index = np.unique(of.patients, return_inverse=True)
     order = np.random.default_rng([30, seed]).permutation(names.size)
-    seen = (order < TRAINED_ON * names.size)[place]
-    return np.flatnonzero(seen), np.flatnonzero(~seen)
+    is_training = (order < TRAINED_ON * names.size)[index]
+    return np.flatnonzero(is_training), np.flatnonzero(~is_training)
 
 
 def network(of: Hospital, seed: int) -> tuple[Hospital, Score]:
     """The hospital without the patients of training, and what scores its pictures: logits (n_images, n_tasks)."""
-    seen, unseen = split(of, seed)
+    training, unseen = split(of, seed)
     rest = of.take(unseen)
-    if of.shown.ndim == 2:
-        return rest, _logistic(of, seen)
+    if of.inputs.ndim == 2:
+        return rest, _logistic(of, training)
     recipe = Recipe(
         "small_convnet", SIZE, EPOCHS[of.name], 32, 3e-3, selection="last epoch",
         augmentation=Augmentation(rotation=5, translation=0.05, scale=0.05, intensity=0.1),
     )  # fmt: skip
     torch.set_num_threads(1)
-    part = Part(of.shown, seen, of.labels[seen].astype(np.float32))
+    part = Part(of.inputs, training, of.labels[training].astype(np.float32))
     trained = train(part, part, recipe, seed, findings=of.tasks).network
-    return rest, lambda shown: score(trained, shown, np.arange(len(shown))).astype(np.float64)
+    return rest, lambda pictures: score(trained, pictures, np.arange(len(pictures))).astype(np.float64)
 
 
-def _logistic(of: Hospital, seen: NDArray[np.int64]) -> Score:
-    centre, spread = of.shown[seen].mean(axis=0), of.shown[seen].std(axis=0)
+def _logistic(of: Hospital, training: NDArray[np.int64]) -> Score:
+    centre, spread = of.inputs[training].mean(axis=0), of.inputs[training].std(axis=0)
 
-    def design(shown: Shown) -> Floats:
-        x = (shown - centre) / spread
-        several = [len(np.unique(column)) > 2 for column in of.shown.T]
+    def design(pictures: Inputs) -> Floats:
+        x = (pictures - centre) / spread
+        several = [len(np.unique(column)) > 2 for column in of.inputs.T]
         return np.column_stack([np.ones(len(x)), x, x[:, several] ** 2])
 
     fitted = np.column_stack(
-        [fit_logistic(design(of.shown[seen]), of.labels[seen, k]).coefficients for k in range(len(of.tasks))]
+        [
+            fit_logistic(design(of.inputs[training]), of.labels[training, k]).coefficients
+            for k in range(len(of.tasks))
+        ]
     )
-    return lambda shown: design(shown) @ fitted
+    return lambda pictures: design(pictures) @ fitted
 
 
 def _pictures(folder: Path, paths: pd.Series) -> Pictures:
@@ -162,13 +165,13 @@ def _first(folder: Path, n: int) -> pd.Series:
 def _as_google_calls(data: Path, findings: pd.DataFrame) -> Floats:
     """How often Google's readers see an opacity where NIH's program says Infiltration, another one, something, nothing."""
     twice = pd.read_csv(data / "labels" / "google2019_nih-chest-xray-labels.csv.gz")
-    said = twice["Finding Labels"].str.get_dummies("|").drop(columns="No Finding")
-    rates = (twice["Airspace opacity"] == "YES").groupby(_kinds(said)).mean()
+    labels = twice["Finding Labels"].str.get_dummies("|").drop(columns="No Finding")
+    rates = (twice["Airspace opacity"] == "YES").groupby(_kinds(labels)).mean()
     return rates.reindex(_kinds(findings)).to_numpy(np.float64)
 
 
-def _kinds(said: pd.DataFrame) -> NDArray[np.str_]:
-    flags = [said["Infiltration"], said[list(OPACITY)].max(axis=1), said.max(axis=1)]
+def _kinds(labels: pd.DataFrame) -> NDArray[np.str_]:
+    flags = [labels["Infiltration"], labels[list(OPACITY)].max(axis=1), labels.max(axis=1)]
     return np.select([of == 1 for of in flags], ["infiltration", "other opacity", "something"], "nothing")
 
 
@@ -201,8 +204,8 @@ def _guangzhou(data: Path) -> Hospital:
 def _records(data: Path) -> Hospital:
     twice = pd.read_csv(data / "labels" / "google2019_nih-chest-xray-labels.csv.gz")
     twice = twice.rename(columns={"Patient Age": "age", "Patient Gender": "sex", "View Position": "view"})
-    said = twice["Finding Labels"].str.get_dummies("|").drop(columns="No Finding")
-    nih = [said[list(of)].max(axis=1) for of in GOOGLE.values()] + [said[task] for task in ALSO]
+    dummies = twice["Finding Labels"].str.get_dummies("|").drop(columns="No Finding")
+    nih = [dummies[list(of)].max(axis=1) for of in GOOGLE.values()] + [dummies[task] for task in ALSO]
     labels = np.column_stack(nih).astype(np.float64)
     google = np.full(labels.shape, np.nan)
     for k, task in enumerate(GOOGLE):
@@ -210,7 +213,7 @@ def _records(data: Path) -> Hospital:
     late = (twice["Follow-up #"] >= 5).to_numpy()
     sizes = twice[["OriginalImage[Width", "Height]", "OriginalImagePixelSpacing[x"]].to_numpy(np.float64)
     inputs = np.column_stack([_mixed(twice), np.log1p(twice["Follow-up #"]), sizes])
-    several = said.sum(axis=1).to_numpy()
+    several = dummies.sum(axis=1).to_numpy()
     ill = {task: labels[:, k] == 1 for k, task in enumerate(GOOGLE)}
     return Hospital(
         "records",

@@ -49,12 +49,12 @@ class Rows:
     def __len__(self) -> int:
         return len(self.world)
 
-    def take(self, chosen: NDArray[np.generic]) -> "Rows":
+    def take(self, selection: NDArray[np.generic]) -> "Rows":
         """The rows chosen, by flags or places."""
         fields = {
-            name: getattr(self, name)[chosen] for name in self.__dataclass_fields__ if name != "columns"
+            name: getattr(self, name)[selection] for name in self.__dataclass_fields__ if name != "columns"
         }
-        return Rows(columns={name: of[chosen] for name, of in self.columns.items()}, **fields)
+        return Rows(columns={name: of[selection] for name, of in self.columns.items()}, **fields)
 
 
 def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
@@ -66,17 +66,17 @@ def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
             yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
 
 
-def rows(found: Iterable[World], first: int = 0) -> Rows:
+def rows(worlds: Iterable[World], first: int = 0) -> Rows:
     """Evidence and truth of every finding that has both."""
     parts: list[dict[str, NDArray[Any]]] = []
-    for number, world in enumerate(found, first):
+    for number, world in enumerate(worlds, first):
         evidence = gather(world.a, world.b)
         tasks = evidence.tasks
-        known = np.isfinite(world.shares[tasks]).all(axis=1)
-        tasks = tasks[known]
+        defined = np.isfinite(world.shares[tasks]).all(axis=1)
+        tasks = tasks[defined]
         parts.append(
             {
-                **{f"x {name}": of[known] for name, of in evidence.columns.items()},
+                **{f"x {name}": of[defined] for name, of in evidence.columns.items()},
                 "shares": world.shares[tasks],
                 "drawn": world.drawn[tasks],
                 "counts": world.counts[tasks],
@@ -86,7 +86,7 @@ def rows(found: Iterable[World], first: int = 0) -> Rows:
                 "world": np.full(tasks.size, number),
                 "generator": np.full(tasks.size, world.generator),
                 "families": np.full(tasks.size, " + ".join(world.families) or "none", dtype="U60"),
-                "fewest": evidence.fewest[known],
+                "fewest": evidence.fewest[defined],
             }
         )
     return _joined(parts)
@@ -125,10 +125,10 @@ def _joined(parts: list[dict[str, NDArray[Any]]]) -> Rows:
     return Rows(columns=columns, **every)
 
 
-def save(found: Rows, path: Path) -> None:
+def save(table: Rows, path: Path) -> None:
     """Into one file."""
     fields = {
-        name: of.astype(np.float32) if name.startswith("x ") else of for name, of in _fields(found).items()
+        name: of.astype(np.float32) if name.startswith("x ") else of for name, of in _fields(table).items()
     }
     np.savez_compressed(path, allow_pickle=False, **fields)
 

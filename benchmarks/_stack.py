@@ -24,42 +24,44 @@ class Home:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))}
-        self.environment = {**kept, "XRAY_HOME": str(path), "PYTHONPATH": str(ROOT)}
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_"))
+        }
+        self.environment = {**environment, "XRAY_HOME": str(path), "PYTHONPATH": str(ROOT)}
 
     def run(self, *arguments: str, check: bool = True) -> str:
         """What a command prints."""
         command = [sys.executable, "-c", "from flows.cli import main; main()", *arguments]
-        done = subprocess.run(
+        process = subprocess.run(
             command, env=self.environment, capture_output=True, text=True, cwd=self.path.parent
         )
-        if check and done.returncode:
-            raise RuntimeError(f"{arguments}: {done.returncode}\n{done.stdout}\n{done.stderr}")
-        return done.stdout
+        if check and process.returncode:
+            raise RuntimeError(f"{arguments}: {process.returncode}\n{process.stdout}\n{process.stderr}")
+        return process.stdout
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Rows of a query; asked again while the database is coming back."""
         for _ in range(60):
-            said = self.run("sql", "--json", query, check=False)
-            if said:
-                return [json.loads(line) for line in said.splitlines()]
+            output = self.run("sql", "--json", query, check=False)
+            if output:
+                return [json.loads(line) for line in output.splitlines()]
             time.sleep(1)
         return []
 
     def status(self) -> dict[str, Any]:
         """What `xray status --json` says."""
-        found: dict[str, Any] = json.loads(self.run("status", "--json", check=False))
-        return found
+        overview: dict[str, Any] = json.loads(self.run("status", "--json", check=False))
+        return overview
 
     def service(self, name: str) -> dict[str, Any]:
         """The state of one service."""
         state = json.loads((self.path / "stack" / "state.json").read_text())
-        (found,) = (each for each in state["services"] if each["name"] == name)
-        return dict(found)
+        (state_of,) = (service for service in state["services"] if service["name"] == name)
+        return dict(state_of)
 
     def processes(self) -> list[psutil.Process]:
         """Everything that belongs to this home."""
-        found = []
+        processes = []
         for process in psutil.process_iter():
             try:
                 about = " ".join(process.cmdline()) + " ".join(process.environ().values())
@@ -70,22 +72,22 @@ class Home:
                 and process.pid != os.getpid()
                 and process.status() != psutil.STATUS_ZOMBIE
             ):
-                found.append(process)
-        return found
+                processes.append(process)
+        return processes
 
     def api(self) -> Any:
         """Prefect's API of the stack."""
         from flows.standing.api import Api
         from flows.standing.place import Stack, client_environment
 
-        place = Stack(self.path)
-        state = place.running()
+        stack = Stack(self.path)
+        state = stack.running()
         assert state is not None
-        own = client_environment(place, state)
+        own = client_environment(stack, state)
         return Api(own["PREFECT_API_URL"], own.get("PREFECT_API_AUTH_STRING", ""))
 
 
-def wait(true: Callable[[], bool], seconds: float, what: str, every: float = 0.2) -> float:
+def wait(true: Callable[[], bool], seconds: float, title: str, every: float = 0.2) -> float:
     """Seconds until it was true; what raises meanwhile (a server that is away) is not true yet."""
     began = time.monotonic()
     while True:
@@ -95,7 +97,7 @@ def wait(true: Callable[[], bool], seconds: float, what: str, every: float = 0.2
         except (OSError, ValueError, KeyError, AssertionError):
             pass
         if time.monotonic() > began + seconds:
-            raise TimeoutError(what)
+            raise TimeoutError(title)
         time.sleep(every)
 
 
@@ -107,15 +109,15 @@ def program(home: Home, service: str) -> psutil.Process:
 def flow_runs(home: Home, *names: str) -> list[dict[str, Any]]:
     """Flow runs of these flows that are or were at work."""
     body = {"flows": {"name": {"any_": list(names)}}, "sort": "START_TIME_DESC"}
-    found: list[dict[str, Any]] = home.api().post("/flow_runs/filter", body)
-    return [run for run in found if not run["auto_scheduled"]]
+    runs: list[dict[str, Any]] = home.api().post("/flow_runs/filter", body)
+    return [run for run in runs if not run["auto_scheduled"]]
 
 
 def start_run(home: Home, deployment: str, parameters: dict[str, Any]) -> str:
     """Start a deployment; the flow run's id."""
-    found = home.api().get(f"/deployments/name/{deployment}")
-    made = home.api().post(f"/deployments/{found['id']}/create_flow_run", {"parameters": parameters})
-    return str(made["id"])
+    entry = home.api().get(f"/deployments/name/{deployment}")
+    run = home.api().post(f"/deployments/{entry['id']}/create_flow_run", {"parameters": parameters})
+    return str(run["id"])
 
 
 def state_of(home: Home, run: str) -> str:

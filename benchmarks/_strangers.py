@@ -70,7 +70,7 @@ class Acquisition:
 
 @dataclass(frozen=True)
 class Labeller:
-    """How severities become labels; arrays (n_tasks,). other: index of the finding that is meant instead, by `meant`."""
+    """How severities become labels; arrays (n_tasks,). other: index of the finding meant instead, by `share_of_other`."""
 
     threshold: Floats
     error: Floats
@@ -78,7 +78,7 @@ class Labeller:
     flip_negative: Floats
     miss_mild: Floats
     other: NDArray[np.int64]
-    meant: Floats
+    share_of_other: Floats
     companion: NDArray[np.int64]
     hidden_by: Floats
     called_with: Floats
@@ -181,28 +181,28 @@ def _imaged(population: Population, people: _People, draw: _Draw) -> Flags:
     return draw.uniform[:, -5] < expit(population.imaged * (ill - np.median(ill)))
 
 
-def _picture(nature: _Nature, how: Acquisition, people: _People, draw: _Draw) -> Floats:
+def _picture(nature: _Nature, acquisition: Acquisition, people: _People, draw: _Draw) -> Floats:
     rest = np.column_stack([people.device, people.ap - 0.5, people.age, people.frailty])
-    seen = people.severity @ nature.signal + rest @ nature.other_signal + nature.noise * draw.picture
+    features = people.severity @ nature.signal + rest @ nature.other_signal + nature.noise * draw.picture
     if nature.bent:
-        seen = np.tanh(nature.bent * seen) / nature.bent
-    changed = seen @ how.mixing + how.offset
-    if how.noise:
-        changed = changed + how.noise * np.roll(draw.picture, 7, axis=0)[:, ::-1]
-    changed = np.clip(changed, -how.clip, how.clip)
-    if how.levels:
-        changed = np.round(changed / how.levels) * how.levels
-    return np.where(people.ap[:, None] == 1, changed, seen) if how.only_ap else changed
+        features = np.tanh(nature.bent * features) / nature.bent
+    changed = features @ acquisition.mixing + acquisition.offset
+    if acquisition.noise:
+        changed = changed + acquisition.noise * np.roll(draw.picture, 7, axis=0)[:, ::-1]
+    changed = np.clip(changed, -acquisition.clip, acquisition.clip)
+    if acquisition.levels:
+        changed = np.round(changed / acquisition.levels) * acquisition.levels
+    return np.where(people.ap[:, None] == 1, changed, features) if acquisition.only_ap else changed
 
 
 def _read(nature: _Nature, reader: Labeller, people: _People, draw: _Draw) -> Floats:
     n = nature.n_tasks
     own = people.severity[:, :n]
-    meant = (1 - reader.meant) * own + reader.meant * people.severity[:, reader.other]
-    meant = meant / np.hypot(1 - reader.meant, reader.meant)
-    label = meant + reader.error * draw.reading > reader.threshold
+    severity = (1 - reader.share_of_other) * own + reader.share_of_other * people.severity[:, reader.other]
+    severity = severity / np.hypot(1 - reader.share_of_other, reader.share_of_other)
+    label = severity + reader.error * draw.reading > reader.threshold
     first, second, third = (draw.chance[:, ::-1][:, part * n : (part + 1) * n] for part in range(3))
-    mild = np.exp(-2.0 * np.maximum(meant - reader.threshold, 0))
+    mild = np.exp(-2.0 * np.maximum(severity - reader.threshold, 0))
     companion = people.severity[:, reader.companion] > 1.0
     flip = np.where(
         label,
@@ -231,33 +231,33 @@ def _train(features: Floats, labels: Floats, rng: np.random.Generator) -> _Model
     """Ridge-regularised discriminant on random hidden units; missing labels carry no weight."""
     hidden = rng.normal(size=(N_FEATURES, 10)) / np.sqrt(N_FEATURES)
     units = np.column_stack([np.ones(len(features)), features, np.maximum(features @ hidden, 0)])
-    known = ~np.isnan(labels)
-    share = np.nansum(labels, axis=0) / np.maximum(known.sum(axis=0), 1)
-    rest = np.where(known, labels - share, 0) / np.sqrt(share * (1 - share) + 1e-3)
+    labelled = ~np.isnan(labels)
+    share = np.nansum(labels, axis=0) / np.maximum(labelled.sum(axis=0), 1)
+    rest = np.where(labelled, labels - share, 0) / np.sqrt(share * (1 - share) + 1e-3)
     inner = units.T @ units + np.diag([1e-3, *[8.0] * (units.shape[1] - 1)])
     return _Model(hidden, np.linalg.solve(inner, units.T @ rest))
 
 
 @dataclass(frozen=True)
-class _Place:
+class _Hospital:
     population: Population
     acquisition: Acquisition
     labeller: Labeller
 
 
-Plant = Callable[[_Nature, _Place, NDArray[np.int64], np.random.Generator], _Place]
+Plant = Callable[[_Nature, _Hospital, NDArray[np.int64], np.random.Generator], _Hospital]
 
 
-def _with(place: _Place, **parts: object) -> _Place:
-    """The place with fields of its parts replaced, by name of the part and the field."""
-    made: dict[str, Any] = {}
+def _with(hospital: _Hospital, **parts: object) -> _Hospital:
+    """The hospital with fields of its parts replaced, by name of the part and the field."""
+    values: dict[str, Any] = {}
     for name in ("population", "acquisition", "labeller"):
         own = {key.split("__")[1]: value for key, value in parts.items() if key.startswith(name)}
-        made[name] = replace(getattr(place, name), **own)
-    return _Place(**made)
+        values[name] = replace(getattr(hospital, name), **own)
+    return _Hospital(**values)
 
 
-def _put(array: NDArray[Any], at: NDArray[np.int64], value: Any) -> NDArray[Any]:
+def _replaced(array: NDArray[Any], at: NDArray[np.int64], value: Any) -> NDArray[Any]:
     changed = array.copy()
     changed[at] = value
     return changed
@@ -267,12 +267,14 @@ def _recalibrated(
     nature: _Nature, population: Population, target: Floats, rng: np.random.Generator
 ) -> Population:
     """The population with intercepts such that every finding that has a name is as common as told."""
-    draw, named = _draw(nature, 2000, rng, clustered=False), np.arange(nature.n_tasks)
-    found = population
+    draw, tasks = _draw(nature, 2000, rng, clustered=False), np.arange(nature.n_tasks)
+    result = population
     for _ in range(3):
-        moved = logit(target) - logit(_ill(nature, found, draw))
-        found = replace(found, intercept=_put(found.intercept, named, (found.intercept + moved)[named]))
-    return found
+        moved = logit(target) - logit(_ill(nature, result, draw))
+        result = replace(
+            result, intercept=_replaced(result.intercept, tasks, (result.intercept + moved)[tasks])
+        )
+    return result
 
 
 def _ill(nature: _Nature, population: Population, draw: _Draw) -> Floats:
@@ -283,30 +285,32 @@ def _ill(nature: _Nature, population: Population, draw: _Draw) -> Floats:
 
 
 def _image_mixed(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     strength = rng.uniform(0.15, 1.2)
     mixing = np.eye(N_FEATURES) + strength * rng.normal(size=(N_FEATURES, N_FEATURES)) / np.sqrt(N_FEATURES)
     offset = rng.uniform(0, 0.8) * strength * rng.normal(size=N_FEATURES)
-    return _with(place, acquisition__mixing=mixing * np.exp(rng.normal(0, 0.25)), acquisition__offset=offset)
+    return _with(
+        hospital, acquisition__mixing=mixing * np.exp(rng.normal(0, 0.25)), acquisition__offset=offset
+    )
 
 
 def _image_noisy(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
-    kept = (rng.random(N_FEATURES) > rng.uniform(0, 0.4)).astype(np.float64)
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
+    channels = (rng.random(N_FEATURES) > rng.uniform(0, 0.4)).astype(np.float64)
     return _with(
-        place,
-        acquisition__mixing=np.diag(kept * rng.uniform(0.5, 1)),
+        hospital,
+        acquisition__mixing=np.diag(channels * rng.uniform(0.5, 1)),
         acquisition__noise=rng.uniform(0.2, 1.6),
     )
 
 
 def _image_clipped(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     return _with(
-        place,
+        hospital,
         acquisition__offset=rng.uniform(-1, 1) * np.ones(N_FEATURES),
         acquisition__clip=rng.uniform(0.4, 1.5),
         acquisition__levels=rng.uniform(0, 1.0),
@@ -314,50 +318,60 @@ def _image_clipped(
 
 
 def _image_local(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """What shows one finding is dulled; others are hurt as far as they look alike."""
     mixing = np.eye(N_FEATURES)
     for task in tasks:
         direction = nature.signal[task] / np.linalg.norm(nature.signal[task])
         mixing = mixing @ (np.eye(N_FEATURES) - rng.uniform(0.4, 1.1) * np.outer(direction, direction))
-    return _with(place, acquisition__mixing=mixing)
+    return _with(hospital, acquisition__mixing=mixing)
 
 
-def _image_ap(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
-    changed = (_image_mixed, _image_noisy)[int(rng.integers(2))](nature, place, tasks, rng)
+def _image_ap(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
+    changed = (_image_mixed, _image_noisy)[int(rng.integers(2))](nature, hospital, tasks, rng)
     return _with(changed, acquisition__only_ap=True)
 
 
-def _spectrum(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _spectrum(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """Milder (mostly) or more severe disease, of the findings or of all."""
     factor = np.exp(rng.choice([-1, -1, 1]) * rng.uniform(0.2, 0.9))
-    at = tasks if rng.random() < 0.5 else np.arange(place.population.severity.size)
+    at = tasks if rng.random() < 0.5 else np.arange(hospital.population.severity.size)
     return _with(
-        place,
-        population__severity=_put(place.population.severity, at, place.population.severity[at] * factor),
+        hospital,
+        population__severity=_replaced(
+            hospital.population.severity, at, hospital.population.severity[at] * factor
+        ),
     )
 
 
 def _comorbidity(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
-    old = place.population.comorbidity
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
+    old = hospital.population.comorbidity
     return _with(
-        place,
+        hospital,
         population__comorbidity=np.where(rng.random(old.shape) < 0.6, rng.normal(0, 2.2, old.shape), old),
     )
 
 
-def _shortcut(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _shortcut(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """A device that went with the finding at A goes with nothing, or with another, at B."""
-    turned = place.population.device_by * rng.choice([0.0, -0.7])
-    return _with(place, population__device_by=turned, population__device=rng.uniform(-3.0, 1.0))
+    turned = hospital.population.device_by * rng.choice([0.0, -0.7])
+    return _with(hospital, population__device_by=turned, population__device=rng.uniform(-3.0, 1.0))
 
 
-def _wards(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _wards(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     return _with(
-        place,
+        hospital,
         population__wards=rng.dirichlet(np.ones(3)),
         population__ap_by_ward=rng.random(3),
         population__frailty=rng.normal(0, 1.2),
@@ -365,107 +379,137 @@ def _wards(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.ran
 
 
 def _people_other(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     return _with(
-        place,
-        population__age=place.population.age + rng.choice([-1, 1]) * rng.uniform(0.5, 1.8),
+        hospital,
+        population__age=hospital.population.age + rng.choice([-1, 1]) * rng.uniform(0.5, 1.8),
         population__female=rng.uniform(0.2, 0.8),
     )
 
 
 def _verification(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """Only suspicious images have a label of the finding, or of all findings."""
     at = tasks if rng.random() < 0.5 else np.arange(nature.n_tasks)
-    return _with(place, population__verified=_put(np.zeros(nature.n_tasks), at, rng.uniform(0.5, 2.5)))
+    return _with(
+        hospital, population__verified=_replaced(np.zeros(nature.n_tasks), at, rng.uniform(0.5, 2.5))
+    )
 
 
 def _symptomatic(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
-    return _with(place, population__imaged=rng.choice([-1, 1]) * rng.uniform(0.5, 2.5))
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
+    return _with(hospital, population__imaged=rng.choice([-1, 1]) * rng.uniform(0.5, 2.5))
 
 
-def _mimic(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _mimic(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """Something that looks like a finding, and that nobody names, is common at B."""
     hidden = nature.n_tasks + int(rng.integers(N_HIDDEN))
     return _with(
-        place,
-        population__intercept=_put(place.population.intercept, np.array([hidden]), rng.uniform(-1.5, 1.5)),
+        hospital,
+        population__intercept=_replaced(
+            hospital.population.intercept, np.array([hidden]), rng.uniform(-1.5, 1.5)
+        ),
     )
 
 
-def _prevalence(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _prevalence(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     at = tasks if rng.random() < 0.7 else np.arange(nature.n_tasks)
     moved = rng.choice([-1, 1], at.size) * rng.uniform(0.4, 1.5, at.size)
     return _with(
-        place,
-        population__intercept=_put(place.population.intercept, at, place.population.intercept[at] + moved),
+        hospital,
+        population__intercept=_replaced(
+            hospital.population.intercept, at, hospital.population.intercept[at] + moved
+        ),
     )
 
 
-def _threshold(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _threshold(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     moved = rng.choice([-1, 1], tasks.size) * rng.uniform(0.2, 1.2, tasks.size)
     return _with(
-        place,
-        labeller__threshold=_put(place.labeller.threshold, tasks, place.labeller.threshold[tasks] + moved),
+        hospital,
+        labeller__threshold=_replaced(
+            hospital.labeller.threshold, tasks, hospital.labeller.threshold[tasks] + moved
+        ),
     )
 
 
-def _redefined(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _redefined(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     if rng.random() < 0.1:
-        return _with(place, labeller__inverted=_put(place.labeller.inverted, tasks, True))
+        return _with(hospital, labeller__inverted=_replaced(hospital.labeller.inverted, tasks, True))
     other = rng.integers(nature.n_tasks + N_HIDDEN, size=tasks.size)
     return _with(
-        place,
-        labeller__other=_put(place.labeller.other, tasks, other),
-        labeller__meant=_put(place.labeller.meant, tasks, rng.uniform(0.2, 1.0, tasks.size)),
+        hospital,
+        labeller__other=_replaced(hospital.labeller.other, tasks, other),
+        labeller__share_of_other=_replaced(
+            hospital.labeller.share_of_other, tasks, rng.uniform(0.2, 1.0, tasks.size)
+        ),
     )
 
 
-def _noise(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _noise(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     kind = rng.integers(3)
     share, other = rng.uniform(0.05, 0.6), rng.uniform(0.05, 0.8)
     return _with(
-        place,
-        labeller__flip_positive=_put(place.labeller.flip_positive, tasks, share if kind != 1 else 0),
-        labeller__flip_negative=_put(place.labeller.flip_negative, tasks, other if kind != 0 else 0),
+        hospital,
+        labeller__flip_positive=_replaced(hospital.labeller.flip_positive, tasks, share if kind != 1 else 0),
+        labeller__flip_negative=_replaced(hospital.labeller.flip_negative, tasks, other if kind != 0 else 0),
     )
 
 
-def _noise_mild(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _noise_mild(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """Mild disease is missed, and hands are less steady."""
     return _with(
-        place,
-        labeller__miss_mild=_put(place.labeller.miss_mild, tasks, rng.uniform(0.2, 1.0)),
-        labeller__error=_put(place.labeller.error, tasks, rng.uniform(0.3, 1.3)),
+        hospital,
+        labeller__miss_mild=_replaced(hospital.labeller.miss_mild, tasks, rng.uniform(0.2, 1.0)),
+        labeller__error=_replaced(hospital.labeller.error, tasks, rng.uniform(0.3, 1.3)),
     )
 
 
 def _noise_others(
-    nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator
-) -> _Place:
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """The finding is left out of reports, or called, where another is there, or called with a device."""
     companion = (tasks + 1 + rng.integers(nature.n_tasks + N_HIDDEN - 1, size=tasks.size)) % (
         nature.n_tasks + N_HIDDEN
     )
     kind = rng.integers(3)
     return _with(
-        place,
-        labeller__companion=_put(place.labeller.companion, tasks, companion),
-        labeller__hidden_by=_put(place.labeller.hidden_by, tasks, rng.uniform(0.3, 1) if kind == 0 else 0),
-        labeller__called_with=_put(
-            place.labeller.called_with, tasks, rng.uniform(0.1, 0.8) if kind == 1 else 0
+        hospital,
+        labeller__companion=_replaced(hospital.labeller.companion, tasks, companion),
+        labeller__hidden_by=_replaced(
+            hospital.labeller.hidden_by, tasks, rng.uniform(0.3, 1) if kind == 0 else 0
         ),
-        labeller__by_device=_put(place.labeller.by_device, tasks, rng.uniform(0.1, 0.8) if kind == 2 else 0),
+        labeller__called_with=_replaced(
+            hospital.labeller.called_with, tasks, rng.uniform(0.1, 0.8) if kind == 1 else 0
+        ),
+        labeller__by_device=_replaced(
+            hospital.labeller.by_device, tasks, rng.uniform(0.1, 0.8) if kind == 2 else 0
+        ),
     )
 
 
-def _unverified(nature: _Nature, place: _Place, tasks: NDArray[np.int64], rng: np.random.Generator) -> _Place:
+def _unverified(
+    nature: _Nature, hospital: _Hospital, tasks: NDArray[np.int64], rng: np.random.Generator
+) -> _Hospital:
     """Whoever was not worked up counts as negative."""
-    return _with(place, labeller__unverified=_put(place.labeller.unverified, tasks, rng.uniform(0.3, 1.2)))
+    return _with(
+        hospital, labeller__unverified=_replaced(hospital.labeller.unverified, tasks, rng.uniform(0.3, 1.2))
+    )
 
 
 FAMILIES: Final[dict[str, tuple[str, Plant]]] = {
@@ -499,43 +543,44 @@ def draw_world(seed: int, families: tuple[str, ...] | None = None) -> World:
     In three of four worlds sites are drawn again, four times at most, until everything planted counts in some finding.
     """
     rng = np.random.default_rng([18, seed])
-    chosen = families if families is not None else _chosen(rng)
-    needed = {FAMILIES[name][0] for name in chosen} if rng.random() < 0.75 else set()
+    names = families if families is not None else _random_families(rng)
+    groups = {FAMILIES[name][0] for name in names} if rng.random() < 0.75 else set()
     for _ in range(5):
-        pair = _pair(chosen, rng)
-        known = _truth(pair, chosen, rng)
-        if all(known.counts[:, CAUSES.index(cause)].any() for cause in needed):
+        pair = _pair(names, rng)
+        truth = _truth(pair, names, rng)
+        if all(truth.counts[:, CAUSES.index(cause)].any() for cause in groups):
             break
     pipeline = drawn_pipeline(seed)
     a, b, by_a, piped = _tested(pair, rng, seed, pipeline)
-    parts = known.drop, known.shares, known.drawn, known.counts
+    parts = truth.drop, truth.shares, truth.drawn, truth.counts
     cost = _piped_cost(pair, pipeline, seed)
-    return World("strangers", chosen, a, b, *parts, by_a, known.relabelled, piped, cost)
+    return World("strangers", names, a, b, *parts, by_a, truth.relabelled, piped, cost)
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """Two places with their models; shown: how scores are given out."""
+    """Two hospitals with their models; scale: how scores are given out."""
 
     nature: _Nature
-    a: _Place
-    b: _Place
+    a: _Hospital
+    b: _Hospital
     model_a: _Model
     model_b: _Model
-    shown: Callable[[Floats], Floats]
+    scale: Callable[[Floats], Floats]
 
 
-def _pair(chosen: tuple[str, ...], rng: np.random.Generator) -> _Pair:
+def _pair(families: tuple[str, ...], rng: np.random.Generator) -> _Pair:
     nature, a = _nature(rng)
     tasks = _hit(nature, rng)
     b = a
-    for name in chosen:
+    for name in families:
         b = FAMILIES[name][1](nature, b, tasks, rng)
     if b.population is not a.population and rng.random() < 0.7:
         b = _as_common(nature, a, b, rng)
     trained = np.exp(rng.uniform(np.log(400), np.log(8000), 2)).astype(int)
     model_a, model_b = (
-        _train(*_seen(nature, place, int(n), rng)[:2], rng) for place, n in ((a, trained[0]), (b, trained[1]))
+        _train(*_sample(nature, hospital, int(n), rng)[:2], rng)
+        for hospital, n in ((a, trained[0]), (b, trained[1]))
     )
     return _Pair(nature, a, b, model_a, model_b, _showing(rng))
 
@@ -546,15 +591,15 @@ def _tested(
     """Both sites, what A's labeller says of B's images, and scores of A's images through B's pipeline."""
     sites: list[Site] = []
     piped = np.zeros(0)
-    for place, n in zip(
+    for hospital, n in zip(
         (pair.a, pair.b), np.exp(rng.uniform(np.log(400), np.log(5000), 2)).astype(int), strict=True
     ):
-        features, labels, people, patient, taken = _seen(pair.nature, place, int(n), rng)
+        features, labels, people, patient, pictures = _sample(pair.nature, hospital, int(n), rng)
         if not sites:
-            piped = pair.shown(pair.model_a(pipeline(features, taken(pair.b.acquisition), seed)))
+            piped = pair.scale(pair.model_a(pipeline(features, pictures(pair.b.acquisition), seed)))
         columns = np.column_stack([people.age, people.sex, people.ap]).astype(np.float64)
-        home, there = pair.shown(pair.model_a(features)), pair.shown(pair.model_b(features))
-        sites.append(Site(labels, home, patient + len(sites) * 10_000, there, columns))
+        home, other = pair.scale(pair.model_a(features)), pair.scale(pair.model_b(features))
+        sites.append(Site(labels, home, patient + len(sites) * 10_000, other, columns))
     by_a = _read_again(pair.nature, pair.a.labeller, people, np.random.default_rng([19, seed]))
     return sites[0], sites[1], np.where(np.isnan(labels), np.nan, by_a), piped
 
@@ -562,9 +607,9 @@ def _tested(
 def _piped_cost(pair: _Pair, pipeline: Pipeline, seed: int) -> Floats:
     """AUC of A's model at A less that of A's images through B's pipeline, in a large sample."""
     rng = np.random.default_rng([25, seed])
-    features, labels, _, _, taken = _seen(pair.nature, pair.a, LARGE, rng, clustered=False)
-    there = pipeline(features, taken(pair.b.acquisition), seed)
-    own, other = (auc(labels, pair.shown(pair.model_a(of))).value for of in (features, there))
+    features, labels, _, _, pictures = _sample(pair.nature, pair.a, LARGE, rng, clustered=False)
+    piped = pipeline(features, pictures(pair.b.acquisition), seed)
+    own, other = (auc(labels, pair.scale(pair.model_a(of))).value for of in (features, piped))
     return np.asarray(own - other)
 
 
@@ -576,7 +621,7 @@ def _read_again(nature: _Nature, reader: Labeller, people: _People, rng: np.rand
     return _read(nature, reader, people, draw)
 
 
-def _chosen(rng: np.random.Generator) -> tuple[str, ...]:
+def _random_families(rng: np.random.Generator) -> tuple[str, ...]:
     number = rng.choice([0, 1, 2], p=[0.12, 0.58, 0.30])
     causes = rng.permutation(CAUSES)[:number]
     return tuple(
@@ -590,7 +635,7 @@ def _hit(nature: _Nature, rng: np.random.Generator) -> NDArray[np.int64]:
     return rng.permutation(nature.n_tasks)[:number]
 
 
-def _as_common(nature: _Nature, a: _Place, b: _Place, rng: np.random.Generator) -> _Place:
+def _as_common(nature: _Nature, a: _Hospital, b: _Hospital, rng: np.random.Generator) -> _Hospital:
     """B with findings as common as at A, but for what was planted: another case mix need not change how common they are."""
     draw = _draw(nature, 3000, rng, clustered=False)
     ill = _ill(nature, a.population, draw)
@@ -598,7 +643,7 @@ def _as_common(nature: _Nature, a: _Place, b: _Place, rng: np.random.Generator) 
     return replace(b, population=_recalibrated(nature, b.population, expit(logit(ill) + moved), rng))
 
 
-def _nature(rng: np.random.Generator) -> tuple[_Nature, _Place]:
+def _nature(rng: np.random.Generator) -> tuple[_Nature, _Hospital]:
     n = int(rng.choice([3, 4, 6, 8, 12], p=[0.25, 0.15, 0.25, 0.25, 0.1]))
     findings = n + N_HIDDEN
     signal = rng.normal(size=(findings, N_FEATURES)) * np.exp(
@@ -633,33 +678,33 @@ def _nature(rng: np.random.Generator) -> tuple[_Nature, _Place]:
     zeros, ones = np.zeros(n), np.ones(n)
     reader = Labeller(
         threshold=rng.uniform(0.8, 1.3, n), error=rng.uniform(0.1, 0.4, n), flip_positive=zeros, flip_negative=zeros,
-        miss_mild=zeros, other=np.arange(n), meant=zeros, companion=np.arange(n), hidden_by=zeros, called_with=zeros,
-        by_device=zeros, unverified=zeros, inverted=ones < 0,
+        miss_mild=zeros, other=np.arange(n), share_of_other=zeros, companion=np.arange(n), hidden_by=zeros,
+        called_with=zeros, by_device=zeros, unverified=zeros, inverted=ones < 0,
     )  # fmt: skip
-    place = _Place(
+    hospital = _Hospital(
         _recalibrated(nature, population, target, rng),
         Acquisition(np.eye(N_FEATURES), np.zeros(N_FEATURES)),
         reader,
     )
-    return nature, place
+    return nature, hospital
 
 
-def _seen(
-    nature: _Nature, place: _Place, n: int, rng: np.random.Generator, clustered: bool = True
+def _sample(
+    nature: _Nature, hospital: _Hospital, n: int, rng: np.random.Generator, clustered: bool = True
 ) -> tuple[Floats, Floats, _People, NDArray[np.int64], Callable[[Acquisition], Floats]]:
-    """Features, labels, people and patients of n images at a place; and their features by another acquisition."""
+    """Features, labels, people and patients of n images at a hospital; and their features by another acquisition."""
     draw = _draw(nature, n, rng, clustered)
-    people = _people(nature, place.population, draw)
-    kept = _imaged(place.population, people, draw)
-    labels = np.where(people.verified, _read(nature, place.labeller, people, draw), np.nan)
-    features = _picture(nature, place.acquisition, people, draw)
-    shown = _People(*(getattr(people, name)[kept] for name in _People.__dataclass_fields__))
+    people = _people(nature, hospital.population, draw)
+    imaged = _imaged(hospital.population, people, draw)
+    labels = np.where(people.verified, _read(nature, hospital.labeller, people, draw), np.nan)
+    features = _picture(nature, hospital.acquisition, people, draw)
+    patients = _People(*(getattr(people, name)[imaged] for name in _People.__dataclass_fields__))
     return (
-        features[kept],
-        labels[kept],
-        shown,
-        draw.patient[kept],
-        lambda how: _picture(nature, how, people, draw)[kept],
+        features[imaged],
+        labels[imaged],
+        patients,
+        draw.patient[imaged],
+        lambda acquisition: _picture(nature, acquisition, people, draw)[imaged],
     )
 
 
@@ -674,23 +719,23 @@ def _showing(rng: np.random.Generator) -> Callable[[Floats], Floats]:
     )[kind]
 
 
-def _truth(pair: _Pair, chosen: tuple[str, ...], rng: np.random.Generator) -> Truth:
+def _truth(pair: _Pair, families: tuple[str, ...], rng: np.random.Generator) -> Truth:
     nature, a, b = pair.nature, pair.a, pair.b
     draw = _draw(nature, LARGE, rng, clustered=False)
     value: dict[Mixture, Floats] = {}
-    called: dict[tuple[int, int, int], Floats] = {}
-    done: dict[int, tuple[dict[tuple[int, int], Floats], list[Floats]]] = {}
+    calls_of: dict[tuple[int, int, int], Floats] = {}
+    cache: dict[int, tuple[dict[tuple[int, int], Floats], list[Floats]]] = {}
     for (p, q), population in _populations(nature, a.population, b.population, rng).items():
-        if id(population) not in done:
-            done[id(population)] = _values(pair, population, draw)
-        values, calls = done[id(population)]
+        if id(population) not in cache:
+            cache[id(population)] = _values(pair, population, draw)
+        values, calls = cache[id(population)]
         value |= {(i, p, q, r): of for (i, r), of in values.items()}
-        called |= {(p, q, r): of for r, of in enumerate(calls)}
-    causes = {FAMILIES[name][0] for name in chosen}
+        calls_of |= {(p, q, r): of for r, of in enumerate(calls)}
+    causes = {FAMILIES[name][0] for name in families}
     differs = np.array([_differs(a.labeller, b.labeller, task) for task in range(nature.n_tasks)])
     return truth(
         value,
-        (called[0, 0, 0], called[1, 1, 0], called[1, 1, 1]),
+        (calls_of[0, 0, 0], calls_of[1, 1, 0], calls_of[1, 1, 1]),
         {"image": "image" in causes, "population": "population" in causes, "label": differs},
     )
 
@@ -724,11 +769,12 @@ def _values(
     """AUC of the model by (acquisition, labeller), and the share of positives by labeller, of one population."""
     nature, places = pair.nature, (pair.a, pair.b)
     people = _people(nature, population, draw)
-    kept = _imaged(population, people, draw)
-    reads = [_read(nature, place.labeller, people, draw) for place in places]
-    reads = [np.where(people.verified, read, np.nan)[kept] for read in reads]
+    imaged = _imaged(population, people, draw)
+    reads = [_read(nature, hospital.labeller, people, draw) for hospital in places]
+    reads = [np.where(people.verified, read, np.nan)[imaged] for read in reads]
     scores = [
-        pair.shown(pair.model_a(_picture(nature, place.acquisition, people, draw)[kept])) for place in places
+        pair.scale(pair.model_a(_picture(nature, hospital.acquisition, people, draw)[imaged]))
+        for hospital in places
     ]
     values = {(i, r): auc(read, of).value for i, of in enumerate(scores) for r, read in enumerate(reads)}
     return values, [np.nanmean(read, axis=0) for read in reads]

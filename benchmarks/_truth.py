@@ -68,26 +68,26 @@ class Truth:
 
 def truth(
     value: Mapping[Mixture, Floats],
-    called: tuple[Floats, Floats, Floats],
+    calls: tuple[Floats, Floats, Floats],
     planted: Mapping[str, bool | Flags],
 ) -> Truth:
-    """value: AUC of A's model (n_tasks,) by mixture. called: share of positives at A, at B by A's labeller, at B (n_tasks,).
+    """value: AUC of A's model (n_tasks,) by mixture. calls: share of positives at A, at B by A's labeller, at B (n_tasks,).
 
     planted: by cause (image, population, label), whether the sites differ in it, for all tasks or each.
     """
-    shares = np.mean([_taken(value, order) for order in permutations(range(4))], axis=0).T
-    more = _ratio(called[1], called[0])
+    shares = np.mean([_losses(value, order) for order in permutations(range(4))], axis=0).T
+    more = _ratio(calls[1], calls[0])
     image, population, _, label = shares.T
     counts = np.column_stack(
         [
             image >= COUNTS_FROM,
             population >= COUNTS_FROM,
             more >= RATIO,
-            (label >= COUNTS_FROM) | (_ratio(called[2], called[1]) >= RATIO),
+            (label >= COUNTS_FROM) | (_ratio(calls[2], calls[1]) >= RATIO),
         ]
     )
     every = np.ones(len(shares), dtype=np.bool_)
-    drawn = np.column_stack(
+    causes = np.column_stack(
         [
             every & planted["image"],
             every & planted["population"],
@@ -95,19 +95,19 @@ def truth(
             every & planted["label"],
         ]
     )
-    there = value[1, 1, 1, 1]
-    return Truth(value[0, 0, 0, 0] - there, shares, drawn | counts, counts, value[1, 1, 1, 0] - there)
+    full = value[1, 1, 1, 1]
+    return Truth(value[0, 0, 0, 0] - full, shares, causes | counts, counts, value[1, 1, 1, 0] - full)
 
 
-def _taken(value: Mapping[Mixture, Floats], order: tuple[int, ...]) -> Floats:
+def _losses(value: Mapping[Mixture, Floats], order: tuple[int, ...]) -> Floats:
     """What each part takes, (4, n_tasks), where B's replace A's in this order."""
     at = [0, 0, 0, 0]
-    taken = np.zeros((4, value[0, 0, 0, 0].size))
+    total = np.zeros((4, value[0, 0, 0, 0].size))
     for part in order:
         before = value[at[0], at[1], at[2], at[3]]
         at[part] = 1
-        taken[part] = before - value[at[0], at[1], at[2], at[3]]
-    return taken
+        total[part] = before - value[at[0], at[1], at[2], at[3]]
+    return total
 
 
 def _ratio(one: Floats, two: Floats) -> Floats:

@@ -140,11 +140,11 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
     for cause in kind.split(" + "):
         b = _plant(cause, nature, b, task, model_a, rng)
     model_b = _train(nature, b, sizes[1], rng)
-    scored, seen = [], []
+    scored, features_of = [], []
     for site, n in ((a, sizes[2]), (b, sizes[3])):
-        features, labels, patient, severity = _drawn(nature, site, int(n), rng)
+        features, labels, patient, severity = _sample(nature, site, int(n), rng)
         scored.append(SiteScores(labels, model_a(features), model_b(features), patient))
-        seen.append(features)
+        features_of.append(features)
     by_a = _read_again(nature, a, severity)
     large = [_score(nature, site, LARGE, model_a, model_b, rng) for site in (a, b)]
     true = [
@@ -154,12 +154,12 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
         for scores in [getattr(site, scores_of)]
     ]
     seed = int(rng.integers(2**31))
-    known = _truth(nature, a, b, model_a, kind, task, seed)
+    truth = _truth(nature, a, b, model_a, kind, task, seed)
     pipeline = drawn_pipeline(seed)
-    piped = model_a(_through(seen[0], b, pipeline, seed))
+    piped = model_a(_through(features_of[0], b, pipeline, seed))
     cost = _piped_cost(nature, a, b, model_a, pipeline, seed)
     values = np.stack(true, axis=1).reshape(N_TASKS, 2, 2)
-    return World(kind, task, scored[0], scored[1], values, known, by_a, piped, cost)
+    return World(kind, task, scored[0], scored[1], values, truth, by_a, piped, cost)
 
 
 def _through(features: Floats, b: _Site, pipeline: Pipeline, seed: int) -> Floats:
@@ -172,21 +172,21 @@ def _piped_cost(
 ) -> Floats:
     """AUC of A's model at A less that of A's images through B's pipeline, in a large sample."""
     features, labels, _ = _draw(nature, a, SWAPPED, np.random.default_rng([25, seed]))
-    there = _through(features, b, pipeline, seed)
-    return np.asarray(auc(labels, model(features)).value - auc(labels, model(there)).value)
+    piped = _through(features, b, pipeline, seed)
+    return np.asarray(auc(labels, model(features)).value - auc(labels, model(piped)).value)
 
 
 def _truth(nature: _Nature, a: _Site, b: _Site, model: "_Model", kind: str, task: int, seed: int) -> Truth:
     """By swapping images, prevalences and readers, on the same random numbers."""
-    value, called = {}, {}
+    value, calls_of = {}, {}
     for p, population in enumerate((a, b)):
         for r, reader in enumerate((a, b)):
-            for i, how in enumerate((a, b)):
-                mixed = _Site(population.prevalence, reader.threshold, how.images, reader.read)
+            for i, site in enumerate((a, b)):
+                mixed = _Site(population.prevalence, reader.threshold, site.images, reader.read)
                 features, labels, _ = _draw(nature, mixed, SWAPPED, np.random.default_rng(seed))
                 value[i, 0, p, r] = value[i, 1, p, r] = auc(labels, model(features)).value
-                called[p, r] = labels.mean(axis=0)
-    calls = called[0, 0], called[1, 0], called[1, 1]
+                calls_of[p, r] = labels.mean(axis=0)
+    calls = calls_of[0, 0], calls_of[1, 0], calls_of[1, 1]
     own = np.arange(N_TASKS) == task
     causes = KINDS[kind]
     return truth(
@@ -199,12 +199,12 @@ def mixed_world(kind: str, seed: int) -> Mixed:
     world = draw_world(kind, seed)
     rng = np.random.default_rng([7, seed])
     sites = [
-        Site(at.labels, at.of_a, at.patients + place * LARGE, at.of_b, rng.normal(size=(len(at.labels), 2)))
-        for place, at in enumerate((world.a, world.b))
+        Site(at.labels, at.of_a, at.patients + number * LARGE, at.of_b, rng.normal(size=(len(at.labels), 2)))
+        for number, at in enumerate((world.a, world.b))
     ]
-    known = world.truth
-    parts = known.drop, known.shares, known.drawn, known.counts
-    others = world.by_a, known.relabelled, world.piped, world.piped_cost
+    truth = world.truth
+    parts = truth.drop, truth.shares, truth.drawn, truth.counts
+    others = world.by_a, truth.relabelled, world.piped, world.piped_cost
     return Mixed("worlds", (kind,), sites[0], sites[1], *parts, *others)
 
 
@@ -212,10 +212,10 @@ def _draw(
     nature: _Nature, site: _Site, n: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[np.intp]]:
     """n images: features, labels, patients."""
-    return _drawn(nature, site, n, rng)[:3]
+    return _sample(nature, site, n, rng)[:3]
 
 
-def _drawn(
+def _sample(
     nature: _Nature, site: _Site, n: int, rng: np.random.Generator
 ) -> tuple[Floats, Floats, NDArray[np.intp], Floats]:
     """As `_draw`, and the severities (n, N_FINDINGS)."""
@@ -278,8 +278,8 @@ def _effect(
 ) -> tuple[float, float]:
     """(AUC of the model of A, prevalence) of the task in many images of the site."""
     features, labels, _ = _draw(nature, site, LARGE, rng)
-    found = auc(labels[:, task], model(features)[:, task])
-    return float(found.value), float(labels[:, task].mean())
+    value = auc(labels[:, task], model(features)[:, task])
+    return float(value.value), float(labels[:, task].mean())
 
 
 def _invertible(nature: _Nature, site: _Site, task: int, rng: np.random.Generator) -> _Site:
@@ -293,10 +293,11 @@ def _invertible(nature: _Nature, site: _Site, task: int, rng: np.random.Generato
 
 def _destroying(nature: _Nature, site: _Site, task: int, rng: np.random.Generator) -> _Site:
     """Noise, lost contrast or lost channels: no model can see as well as before."""
-    kept = (rng.random(N_FEATURES) > rng.uniform(0, 0.5)).astype(np.float64)
+    channels = (rng.random(N_FEATURES) > rng.uniform(0, 0.5)).astype(np.float64)
     gain, noise = rng.uniform(0.4, 1.0), rng.uniform(0.0, 0.9)
     return replace(
-        site, images=lambda features, rng: gain * kept * features + noise * rng.normal(size=features.shape)
+        site,
+        images=lambda features, rng: gain * channels * features + noise * rng.normal(size=features.shape),
     )
 
 
@@ -325,9 +326,9 @@ def _redefined(nature: _Nature, site: _Site, task: int, rng: np.random.Generator
     cut = site.threshold[task] + rng.uniform(-0.3, 0.1)
 
     def read(severity: Floats, label: Floats, rng: np.random.Generator) -> Floats:
-        meant = share * severity[:, task] + (1 - share) * severity[:, other]
-        error = nature.reading_error * rng.normal(size=len(meant))
-        return (meant + error > cut * np.hypot(share, 1 - share)).astype(np.float64)
+        mixture = share * severity[:, task] + (1 - share) * severity[:, other]
+        error = nature.reading_error * rng.normal(size=len(mixture))
+        return (mixture + error > cut * np.hypot(share, 1 - share)).astype(np.float64)
 
     return replace(site, read={**site.read, task: read})
 

@@ -74,10 +74,10 @@ print(json.dumps({
 
 def configurations() -> dict[str, list[str]]:
     """Each dataset alone, all, all but each site: name → datasets."""
-    each = {name: [name] for name in DATASETS}
+    training_sets = {name: [name] for name in DATASETS}
     sites = dict.fromkeys(site for site, _ in DATASETS.values())
     rest = {f"all-but-{s}": [n for n, (site, _) in DATASETS.items() if site != s] for s in sites}
-    return {**each, "all": list(DATASETS), **rest}
+    return {**training_sets, "all": list(DATASETS), **rest}
 
 
 def build(engine: Engine, share: float) -> int:
@@ -114,17 +114,17 @@ def build(engine: Engine, share: float) -> int:
             for trained_on in configurations()
             for seed in range(SEEDS)
         ]
-    written = 0
-    for place, model in enumerate(models):
+    n_scores = 0
+    for index, model in enumerate(models):
         with engine.begin() as connection:
             for listed, skill in truth.items():
                 noise = rng.standard_normal(skill.shape, dtype=np.float32)
-                logits = skill * np.float32(0.6 + 0.1 * (place % 7)) + noise - np.float32(2)
+                logits = skill * np.float32(0.6 + 0.1 * (index % 7)) + noise - np.float32(2)
                 write_evaluation(connection, model, listed, logits, range(N_TASKS))
-                written += logits.size
+                n_scores += logits.size
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("vacuum analyze"))
-    return written
+    return n_scores
 
 
 def add_model(connection: Connection, study: int, trained_on: str, seed: int) -> int:
@@ -142,7 +142,9 @@ def add_model(connection: Connection, study: int, trained_on: str, seed: int) ->
         .join(Dataset)
         .where(Cohort.part == "train", Dataset.name.in_(configurations()[trained_on]))
     )
-    connection.execute(insert(TrainingCohort), [{"model_id": model, "cohort_id": each} for each in cohorts])
+    connection.execute(
+        insert(TrainingCohort), [{"model_id": model, "cohort_id": cohort} for cohort in cohorts]
+    )
     connection.execute(insert(StudyModel).values(study_id=study, model_id=model, position=number))
     return model
 
@@ -174,9 +176,9 @@ def images(connection: Connection, rng: np.random.Generator, site: int, name: st
         "sexes": rng.choice(["M", "F"], n).tolist(),
         "views": rng.choice(["PA", "AP"], n, p=[0.7, 0.3]).tolist(),
     }
-    given = {"site": site, "name": name, "per": per_patient, **columns}
-    found = sorted(connection.scalars(insertion, given))
-    return put_image_list(connection, name, np.array(found, dtype=np.int32))
+    columns_of = {"site": site, "name": name, "per": per_patient, **columns}
+    ids = sorted(connection.scalars(insertion, columns_of))
+    return put_image_list(connection, name, np.array(ids, dtype=np.int32))
 
 
 def agrees(engine: Engine) -> bool:
@@ -190,25 +192,25 @@ def agrees(engine: Engine) -> bool:
         ).all()
         equal = len(sample) > 0
         for row in sample:
-            given = {"test": row.test_dataset, "task": row.task}
+            parameters = {"test": row.test_dataset, "task": row.task}
             labels: Any = None
             scores: list[Any] = []
             for name in (row.reference, row.trained_on):
-                found = connection.execute(
+                predictions = connection.execute(
                     text(
                         "select label, avg(logit::float8) as logit from predictions where test_dataset = :test"
                         " and part = 'test' and task = :task and trained_on = :name group by image, label order by image"
                     ),
-                    {**given, "name": name},
+                    {**parameters, "name": name},
                 ).all()
-                labels = np.array([r.label for r in found])
-                scores.append(np.array([r.logit for r in found]))
+                labels = np.array([r.label for r in predictions])
+                scores.append(np.array([r.logit for r in predictions]))
             stored = connection.scalar(
                 text(
                     "select auc from auc_results where seed is null and trained_on = :name and test_dataset = :test"
                     " and task = :task"
                 ),
-                {**given, "name": row.trained_on},
+                {**parameters, "name": row.trained_on},
             )
             kappa = cohen_kappa_score(scores[0] >= row.threshold_reference, scores[1] >= row.threshold)
             equal &= (
@@ -231,29 +233,29 @@ def rows(quick: bool) -> Iterator[Row]:
         environment = {**os.environ, "XRAY_DATABASE_URL": url, "XRAY_HOME": f"{folder}/home"}
         for again in (False, True):
             before, start = server_seconds(running.pid), time.perf_counter()
-            done = subprocess.run(
+            process = subprocess.run(
                 [sys.executable, "-c", MEASURED, f"{folder}/figures"], env=environment, capture_output=True, text=True,
                 check=False,
             )  # fmt: skip
             wall = time.perf_counter() - start
-            if done.returncode:
-                raise SystemExit(done.stderr)
-            used = json.loads(done.stdout.splitlines()[-1])
+            if process.returncode:
+                raise SystemExit(process.stderr)
+            usage = json.loads(process.stdout.splitlines()[-1])
             if not again:
-                print(done.stderr, file=sys.stderr)
-            cpu = used["cpu"] + server_seconds(running.pid) - before
+                print(process.stderr, file=sys.stderr)
+            cpu = usage["cpu"] + server_seconds(running.pid) - before
             equal = agrees(engine)
-            what = (
+            title = (
                 "analyse all, nothing stale"
                 if again
                 else "analyse all, headline bootstrap of 1,000 replicates included"
             )
-            work = f"{what}, figures drawn: {n_scores / 1e6:.3g} M scores; {cpu:.0f} CPU s; peer: the limit"
+            work = f"{title}, figures drawn: {n_scores / 1e6:.3g} M scores; {cpu:.0f} CPU s; peer: the limit"
             yield Row("A6", work, SECONDS, wall, SECONDS / wall, "s by the clock", equal)
-            memory = used["kilobytes"] / 2**20
+            memory = usage["kilobytes"] / 2**20
             yield Row(
                 "A6",
-                f"{what}: largest memory; peer: the limit",
+                f"{title}: largest memory; peer: the limit",
                 GIGABYTES,
                 memory,
                 GIGABYTES / memory,

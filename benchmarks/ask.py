@@ -113,8 +113,8 @@ def add_models(engine: Engine, world: World, numbers: range) -> None:
     """More models of the world, and their scores."""
     with engine.connect() as connection:
         protocol = connection.scalar(text("select id from protocol"))
-        found = connection.execute(text("select name, image_list_id from dataset order by id"))
-        lists = {row.name: row.image_list_id for row in found}
+        datasets = connection.execute(text("select name, image_list_id from dataset order by id"))
+        lists = {row.name: row.image_list_id for row in datasets}
     for number in numbers:
         with engine.begin() as connection:
             trained_on = f"configuration-{number // N_SEEDS}"
@@ -145,24 +145,24 @@ class Question:
 
 def questions(world: World) -> Iterator[Question]:
     """What people ask, with the limits of docs/decisions/0024."""
-    place = world.names["nih"].index(world.image)
+    position = world.names["nih"].index(world.image)
     n_cell = len(world.names["nih"])
     by_cell = "select * from predictions where model = 'configuration-3/1' and test_dataset = 'nih' and task = 'Effusion'"
     by_image, by_function = (
         "select * from predictions where image = :image",
         "select * from image_predictions(:image)",
     )
-    said = np.sort(np.concatenate([world.logits("nih", m)[place] for m in range(N_MODELS)]))
+    scores = np.sort(np.concatenate([world.logits("nih", m)[position] for m in range(N_MODELS)]))
     mean = float(world.logits("nih", 10)[:, EFFUSION].astype(float).mean())
 
     def logits_right(rows: Answer) -> bool:
-        return np.array_equal(np.sort([np.float32(row.logit) for row in rows]), said)
+        return np.array_equal(np.sort([np.float32(row.logit) for row in rows]), scores)
 
     def ensembles_right(rows: Answer) -> bool:
         vectors = [world.logits("openi", m)[:, EFFUSION].astype(float) for m in range(N_SEEDS)]
         ensemble = np.mean(vectors, axis=0).astype(np.float32)
-        (found,) = (r.auc for r in rows if (r.trained_on, r.test_dataset) == ("configuration-0", "openi"))
-        return bool(abs(found - roc_auc_score(world.labels["openi"][:, EFFUSION], ensemble)) < 1e-12)
+        (auc,) = (r.auc for r in rows if (r.trained_on, r.test_dataset) == ("configuration-0", "openi"))
+        return bool(abs(auc - roc_auc_score(world.labels["openi"][:, EFFUSION], ensemble)) < 1e-12)
 
     yield Question("Q1", "predictions by model, dataset and finding", by_cell, 1,
                    lambda rows: len(rows) == n_cell and abs(np.mean([r.logit for r in rows]) - mean) < 1e-4)  # fmt: skip
@@ -189,24 +189,32 @@ def rows(quick: bool) -> Iterator[Row]:
     with tempfile.TemporaryDirectory() as folder:
         with acquire(Path(folder)) as server:
             server.create_database("ask")
-            yield from answered(create_engine(server.url("ask"), poolclass=NullPool), sizes)
+            yield from measurements(create_engine(server.url("ask"), poolclass=NullPool), sizes)
         stop(Path(folder))  # else it would still write while the folder is removed
 
 
-def answered(engine: Engine, sizes: dict[str, int]) -> Iterator[Row]:
+def measurements(engine: Engine, sizes: dict[str, int]) -> Iterator[Row]:
     """Every question to a new database of these sizes."""
     upgrade(engine)
     world = build(engine, sizes)
     with engine.connect() as connection:
-        for each in questions(world):
+        for question in questions(world):
             seconds = []
             for _ in range(5):
                 start = time.perf_counter()
-                answer = list(connection.execute(text(each.sql), {"image": world.image}))
+                answer = list(connection.execute(text(question.sql), {"image": world.image}))
                 seconds.append(time.perf_counter() - start)
-            taken = min(seconds)
-            work = f"{each.work}, {world.n / 1e6:.3g} M scores; peer: the limit"
-            yield Row(each.id, work, each.limit, taken, each.limit / taken, "s", each.right(answer))
+            fastest = min(seconds)
+            work = f"{question.work}, {world.n / 1e6:.3g} M scores; peer: the limit"
+            yield Row(
+                question.id,
+                work,
+                question.limit,
+                fastest,
+                question.limit / fastest,
+                "s",
+                question.right(answer),
+            )
 
 
 def main() -> int:

@@ -61,35 +61,35 @@ class Answers:
     upper: Floats
     alike: Flags
 
-    def take(self, chosen: NDArray[np.generic]) -> "Answers":
+    def take(self, selection: NDArray[np.generic]) -> "Answers":
         """Those of the rows chosen, by flags or places."""
-        return Answers(*(getattr(self, name)[chosen] for name in self.__dataclass_fields__))
+        return Answers(*(getattr(self, name)[selection] for name in self.__dataclass_fields__))
 
 
 def answers(of: Rows, c: Coefficients) -> Answers:
     """What a posterior says of rows."""
     x = posterior.standardised(c, of.columns)
-    out, seen = posterior.outputs(c, x), Seen(of.drop_seen, of.drop_se, of.fewest)
+    out, observed = posterior.outputs(c, x), Seen(of.drop_seen, of.drop_se, of.fewest)
     return Answers(
         posterior.probabilities(c, out),
-        *posterior.shares(c, out, seen),
+        *posterior.shares(c, out, observed),
         posterior.unlikeness(c, x) <= c.limit,
     )
 
 
-def outcomes(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> NDArray[np.str_]:
+def outcomes(of: Rows, answers: Answers, loss_ratio: float = LOSS_RATIO) -> NDArray[np.str_]:
     """One of `OUTCOMES` per row, with "misdirected" for a false one that names no true cause."""
-    named = said.probability >= loss_ratio / (1 + loss_ratio)
-    doubtful = ~named & (said.probability > 1 / (1 + loss_ratio))
-    silent = ~said.alike | (of.fewest < FEWEST) | (~named.any(axis=1) & doubtful.any(axis=1))
-    false = (named & ~of.drawn).any(axis=1)
-    hit = (named & of.counts).any(axis=1)
-    exact = (named | ~of.counts).all(axis=1)
-    found = np.where(exact, "exact", np.where(hit, "part", "missed")).astype("U12")
-    found[false] = "false"
-    found[false & of.counts.any(axis=1) & ~(named & of.drawn).any(axis=1)] = "misdirected"
-    found[silent] = "cannot tell"
-    return found
+    claims = answers.probability >= loss_ratio / (1 + loss_ratio)
+    doubtful = ~claims & (answers.probability > 1 / (1 + loss_ratio))
+    silent = ~answers.alike | (of.fewest < FEWEST) | (~claims.any(axis=1) & doubtful.any(axis=1))
+    false = (claims & ~of.drawn).any(axis=1)
+    hit = (claims & of.counts).any(axis=1)
+    exact = (claims | ~of.counts).all(axis=1)
+    outcome = np.where(exact, "exact", np.where(hit, "part", "missed")).astype("U12")
+    outcome[false] = "false"
+    outcome[false & of.counts.any(axis=1) & ~(claims & of.drawn).any(axis=1)] = "misdirected"
+    outcome[silent] = "cannot tell"
+    return outcome
 
 
 def one_each(of: Rows, seed: int = 0) -> NDArray[np.int64]:
@@ -101,10 +101,10 @@ def one_each(of: Rows, seed: int = 0) -> NDArray[np.int64]:
     return first[of.fewest[first] >= ENOUGH]
 
 
-def rates(found: Sequence[str]) -> dict[str, float]:
+def rates(outcomes: Sequence[str]) -> dict[str, float]:
     """Shares of outcomes; "false" holds the misdirected ones too."""
-    counts = Counter(found)
-    n = max(len(found), 1)
+    counts = Counter(outcomes)
+    n = max(len(outcomes), 1)
     shares = {name: counts[name] / n for name in OUTCOMES}
     shares["false"] += counts["misdirected"] / n
     return shares | {"misdirected": counts["misdirected"] / n}
@@ -119,92 +119,95 @@ def calibration(probability: Floats, truth: Flags) -> dict[str, float]:
     return {"slope": float(line.coefficients[1]), "ece": float(error), "true": float(truth.mean())}
 
 
-def shares(of: Rows, said: Answers, chosen: Flags) -> dict[str, Any]:
+def shares(of: Rows, answers: Answers, selection: Flags) -> dict[str, Any]:
     """Of the chosen rows' intervals: held, their median width, and how many are narrow; all causes, and each."""
-    held, width = (said.lower <= of.shares) & (of.shares <= said.upper), said.upper - said.lower
+    covered, width = (
+        (answers.lower <= of.shares) & (of.shares <= answers.upper),
+        answers.upper - answers.lower,
+    )
 
-    def counted(flags: Flags, at: slice | int) -> dict[str, float]:
+    def summary(flags: Flags, at: slice | int) -> dict[str, float]:
         if not flags.any():
             return {}
         return {
-            "held": float(held[flags, at].mean()),
+            "held": float(covered[flags, at].mean()),
             "width": float(np.median(width[flags, at])),
             "narrow": float((width[flags, at] < NARROW).mean()),
             "widest": float(width[flags, at].max()),
         }
 
     causes = {
-        cause: counted(chosen, k) | {"where it counts": counted(chosen & of.counts[:, k], k)}
+        cause: summary(selection, k) | {"where it counts": summary(selection & of.counts[:, k], k)}
         for k, cause in enumerate(CAUSES)
     }
-    return {"intervals": int(4 * chosen.sum())} | counted(chosen, slice(None)) | causes
+    return {"intervals": int(4 * selection.sum())} | summary(selection, slice(None)) | causes
 
 
-def by_size(of: Rows, said: Answers) -> dict[str, Any]:
+def by_size(of: Rows, answers: Answers) -> dict[str, Any]:
     """Shares by patients of the rarer class, and by images of the smaller site."""
     images = np.minimum(
         *(np.exp(of.columns[f"log positives {s}"]) + np.exp(of.columns[f"log negatives {s}"]) for s in "ab")
     )
-    found = {}
+    groups = {}
     for name, size, edges in (("patients", of.fewest, PATIENTS), ("images", images, IMAGES)):
         for low, high in zip(edges, (*edges[1:], np.inf), strict=True):
-            found[f"{name} from {low}"] = shares(of, said, np.asarray((low <= size) & (size < high)))
-    return found
+            groups[f"{name} from {low}"] = shares(of, answers, np.asarray((low <= size) & (size < high)))
+    return groups
 
 
-def report(of: Rows, said: Answers, loss_ratio: float = LOSS_RATIO) -> dict[str, Any]:
+def report(of: Rows, answers: Answers, loss_ratio: float = LOSS_RATIO) -> dict[str, Any]:
     """Everything that is counted, of one generator's rows."""
-    chosen, enough = one_each(of), of.fewest >= ENOUGH
-    some = of.take(chosen)
-    found = outcomes(some, said.take(chosen), loss_ratio)
-    every = outcomes(of, said, loss_ratio)[enough]
+    selection, enough = one_each(of), of.fewest >= ENOUGH
+    some = of.take(selection)
+    outcome = outcomes(some, answers.take(selection), loss_ratio)
+    every = outcomes(of, answers, loss_ratio)[enough]
     kinds = {
-        kind: {"worlds": int(at.sum())} | rates(list(found[at]))
+        kind: {"worlds": int(at.sum())} | rates(list(outcome[at]))
         for kind in sorted(set(some.families))
         for at in [some.families == kind]
     }
     return {
-        "worlds": len(found),
-        **rates(list(found)),
+        "worlds": len(outcome),
+        **rates(list(outcome)),
         "all findings": {"findings": int(enough.sum())} | rates(list(every)),
         "calibration": {
-            cause: calibration(said.probability[enough, k], of.counts[enough, k])
+            cause: calibration(answers.probability[enough, k], of.counts[enough, k])
             for k, cause in enumerate(CAUSES)
         },
-        "shares": shares(of, said, np.asarray(enough)),
-        "by size": by_size(of, said),
-        "alike": float(said.alike[enough].mean()),
+        "shares": shares(of, answers, np.asarray(enough)),
+        "by size": by_size(of, answers),
+        "alike": float(answers.alike[enough].mean()),
         "kinds": kinds,
     }
 
 
-def lines(name: str, found: dict[str, Any], kinds: bool) -> Iterator[str]:
+def lines(name: str, results: dict[str, Any], kinds: bool) -> Iterator[str]:
     """The report as text."""
     head = (*OUTCOMES, "misdirected")
     yield f"{name:46}{'worlds':>7}" + "".join(f"{of:>13}" for of in head)
-    yield f"{'one finding of each world':46}{found['worlds']:7}" + "".join(
-        f"{found[of]:13.1%}" for of in head
+    yield f"{'one finding of each world':46}{results['worlds']:7}" + "".join(
+        f"{results[of]:13.1%}" for of in head
     )
-    every = found["all findings"]
+    every = results["all findings"]
     yield f"{'all findings':46}{every['findings']:7}" + "".join(f"{every[of]:13.1%}" for of in head)
     if kinds:
-        for kind, of_kind in found["kinds"].items():
+        for kind, of_kind in results["kinds"].items():
             yield f"  {kind:44}{of_kind['worlds']:7}" + "".join(f"{of_kind[of]:13.1%}" for of in head)
-    for cause, line in found["calibration"].items():
+    for cause, line in results["calibration"].items():
         yield f"  {cause:12} slope {line['slope']:.2f}  ECE {line['ece']:.3f}  true {line['true']:.1%}"
     for name, row in [
-        ("shares", found["shares"]),
-        *((c, found["shares"][c]) for c in CAUSES),
-        *found["by size"].items(),
+        ("shares", results["shares"]),
+        *((c, results["shares"][c]) for c in CAUSES),
+        *results["by size"].items(),
     ]:
         if "held" in row:
             counts = row.get("where it counts") or {}
-            where = f", where it counts {counts['held']:.1%}, {counts['width']:.3f}" if counts else ""
+            suffix = f", where it counts {counts['held']:.1%}, {counts['width']:.3f}" if counts else ""
             yield (
                 f"  {name:20} held {row['held']:.1%}  width {row['width']:.3f}  narrow {row['narrow']:.1%}  "
-                f"widest {row['widest']:.2f}{where}"
+                f"widest {row['widest']:.2f}{suffix}"
             )
-    yield f"  like the simulated cases {found['alike']:.1%}"
+    yield f"  like the simulated cases {results['alike']:.1%}"
 
 
 def timed(images: int, findings: int, rounds: int = 3) -> dict[str, float]:
@@ -237,29 +240,30 @@ def main() -> int:
     options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
     options.add_argument("--time", action="store_true", help="seconds a finding")
-    given = options.parse_args()
-    if given.time:
+    choice = options.parse_args()
+    if choice.time:
         for size in TIMED:
             print({name: round(float(value), 4) for name, value in timed(*size).items()})
         return 0
-    wanted = 20 if given.quick else given.worlds
+    n_worlds = 20 if choice.quick else choice.worlds
     missed = False
-    for generator, seeds in (("strangers", wanted), ("worlds", wanted // 10)):
-        if given.rows:
-            of = load(given.rows.glob(f"{generator}-*.npz"))
+    for generator, seeds in (("strangers", n_worlds), ("worlds", n_worlds // 10)):
+        if choice.rows:
+            of = load(choice.rows.glob(f"{generator}-*.npz"))
         else:
             start = time.process_time()
-            of = rows(worlds(generator, range(given.first, given.first + seeds)), given.first)
+            of = rows(worlds(generator, range(choice.first, choice.first + seeds)), choice.first)
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
         for variant in shipped.VARIANTS.values():
-            found = report(of, answers(of, coefficients(variant)), given.loss_ratio)
-            if given.json:
-                print(json.dumps({"generator": generator, "evidence": variant, **found}))
+            results = report(of, answers(of, coefficients(variant)), choice.loss_ratio)
+            if choice.json:
+                print(json.dumps({"generator": generator, "evidence": variant, **results}))
             else:
                 print(
-                    "\n".join(lines(f"{generator}, {variant}", found, variant == "witness_covariates")), "\n"
+                    "\n".join(lines(f"{generator}, {variant}", results, variant == "witness_covariates")),
+                    "\n",
                 )
-            missed |= found["false"] > (0.02 if "witness" in variant else 0.03)
+            missed |= results["false"] > (0.02 if "witness" in variant else 0.03)
     return int(missed)
 
 

@@ -93,56 +93,56 @@ def precision_area(area: float, prevalence: float) -> float:
 
 def delong(sample: Sample) -> Bounds:
     """`auc_interval`: DeLong on the logit scale, widened to Newcombe's where next to nothing is misplaced."""
-    found = auc_interval(*sample[:2], LEVEL)
-    return float(found.lower), float(found.upper)
+    estimate = auc_interval(*sample[:2], LEVEL)
+    return float(estimate.lower), float(estimate.upper)
 
 
 def with_patients(sample: Sample) -> Bounds:
     """DeLong with the patient as unit (Obuchowski)."""
-    found = clustered_auc_interval(*sample, LEVEL)
-    return float(found.lower), float(found.upper)
+    estimate = clustered_auc_interval(*sample, LEVEL)
+    return float(estimate.lower), float(estimate.upper)
 
 
 def bootstrap(sample: Sample) -> Bounds:
     """Percentile bootstrap over patients, 500 replicates."""
-    found = bootstrap_auc(*sample, n_replicates=500, level=LEVEL).estimates
-    return float(found.lower[0]), float(found.upper[0])
+    estimate = bootstrap_auc(*sample, n_replicates=500, level=LEVEL).estimates
+    return float(estimate.lower[0]), float(estimate.upper[0])
 
 
 def precision_recall(sample: Sample) -> Bounds:
     """`average_precision_interval`, images as units."""
-    found = average_precision_interval(*sample[:2], level=LEVEL)
-    return float(found.lower), float(found.upper)
+    estimate = average_precision_interval(*sample[:2], level=LEVEL)
+    return float(estimate.lower), float(estimate.upper)
 
 
 def precision_recall_with_patients(sample: Sample) -> Bounds:
     """`average_precision_interval`, patients as units."""
-    found = average_precision_interval(*sample, LEVEL)
-    return float(found.lower), float(found.upper)
+    estimate = average_precision_interval(*sample, LEVEL)
+    return float(estimate.lower), float(estimate.upper)
 
 
 def boyd(sample: Sample) -> Bounds:
     """The logit interval of Boyd et al. (2013), average precision taken as a share of the positives, for comparison."""
-    found = average_precision_interval(*sample[:2], level=LEVEL)
-    value = min(float(found.value), 1 - 1e-12)
-    half = ndtri(0.5 + LEVEL / 2) / np.sqrt(found.n_pos * value * (1 - value))
+    estimate = average_precision_interval(*sample[:2], level=LEVEL)
+    value = min(float(estimate.value), 1 - 1e-12)
+    half = ndtri(0.5 + LEVEL / 2) / np.sqrt(estimate.n_pos * value * (1 - value))
     return float(expit(logit(value) - half)), float(expit(logit(value) + half))
 
 
 def logit_alone(sample: Sample) -> Bounds:
     """DeLong on the logit scale whatever the sample, for comparison."""
-    found = auc_interval(*sample[:2], LEVEL)
-    if not found.se > 0:
-        return float(found.lower), float(found.upper)
-    half = ndtri(0.5 + LEVEL / 2) * found.se / (found.value * (1 - found.value))
-    return float(expit(logit(found.value) - half)), float(expit(logit(found.value) + half))
+    estimate = auc_interval(*sample[:2], LEVEL)
+    if not estimate.se > 0:
+        return float(estimate.lower), float(estimate.upper)
+    half = ndtri(0.5 + LEVEL / 2) * estimate.se / (estimate.value * (1 - estimate.value))
+    return float(expit(logit(estimate.value) - half)), float(expit(logit(estimate.value) + half))
 
 
 def wald(sample: Sample) -> Bounds:
     """The textbook interval, AUC ± 1.96 se, for comparison."""
-    found = auc_interval(*sample[:2], LEVEL)
-    half = ndtri(0.5 + LEVEL / 2) * float(found.se)
-    return float(found.value) - half, float(found.value) + half
+    estimate = auc_interval(*sample[:2], LEVEL)
+    half = ndtri(0.5 + LEVEL / 2) * float(estimate.se)
+    return float(estimate.value) - half, float(estimate.value) + half
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -219,9 +219,9 @@ def main() -> int:
         if options.json:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
         else:
-            said = {True: "holds", False: "FAILS", None: ""}[row.holds]
+            verdict = {True: "holds", False: "FAILS", None: ""}[row.holds]
             print(
-                f"{row.rate:6.1%} ± {row.error:.1%}  width {row.width:.3f}  {row.interval:27} {row.setting:66} {said}",
+                f"{row.rate:6.1%} ± {row.error:.1%}  width {row.width:.3f}  {row.interval:27} {row.setting:66} {verdict}",
                 flush=True,
             )
     return 0 if good else 1

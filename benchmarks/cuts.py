@@ -52,14 +52,14 @@ ROWS: Final = (
 
 
 @dataclass(frozen=True)
-class Taken:
+class Times:
     """Medians by the clock and of CPU, in seconds."""
 
     clock: float
     cpu: float
 
 
-def timed(questions: list[Callable[[], object]]) -> Taken:
+def timed(questions: list[Callable[[], object]]) -> Times:
     """Each question once."""
     clock, cpu = [], []
     for question in questions:
@@ -67,35 +67,37 @@ def timed(questions: list[Callable[[], object]]) -> Taken:
         question()
         clock.append(time.perf_counter() - before[0])
         cpu.append(time.process_time() - before[1])
-    return Taken(statistics.median(clock), statistics.median(cpu))
+    return Times(statistics.median(clock), statistics.median(cpu))
 
 
 class World:
     """The grid in a database, and questions to it."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine, self.kept = engine, Cache()
+        self.engine, self.cache = engine, Cache()
         with engine.connect() as connection:
             names = "select name from image where name like :like order by id"
             self.names = list(connection.scalars(text(names), {"like": f"{DATASET}-%"}))
 
     def ask(self, analysis: str, images: Cut, model: str = MODEL, task: str | None = TASK) -> pd.DataFrame:
         """The rows of an analysis of a cell on a cut, as `Platform.cut` asks for them."""
-        asked = Selection((model,), (DATASET,), () if task is None else (task,))
+        selection = Selection((model,), (DATASET,), () if task is None else (task,))
         with self.engine.connect() as connection:
-            return cut_frame(connection, "grid", by_name(analysis), images, asked, self.kept)
+            return cut_frame(connection, "grid", by_name(analysis), images, selection, self.cache)
 
     def four(self, images: Cut, model: str = MODEL, task: str = TASK) -> dict[str, pd.DataFrame]:
         """All four that a cell has, asked together, as the explorer does."""
         with self.engine.connect() as connection:
-            cutting = Cutting(connection, "grid", images, Selection((model,), (DATASET,), (task,)), self.kept)
+            cutting = Cutting(
+                connection, "grid", images, Selection((model,), (DATASET,), (task,)), self.cache
+            )
             return {name: pd.DataFrame(cutting.rows(by_name(name))) for name in FOUR}
 
     def rows(self, condition: str) -> pd.DataFrame:
         """The common way: a row per image and model."""
-        asked = {"dataset": DATASET, "task": TASK, "model": MODEL}
+        arguments = {"dataset": DATASET, "task": TASK, "model": MODEL}
         with self.engine.connect() as connection:
-            return pd.read_sql(text(ROWS.format(condition)), connection, params=asked)
+            return pd.read_sql(text(ROWS.format(condition)), connection, params=arguments)
 
     def common(self, condition: str) -> dict[str, float]:
         """AUC, shares, Brier's score and kappa by pandas and scikit-learn; thresholds of the whole cohort."""
@@ -126,13 +128,13 @@ def best(labels: Any, scores: Any) -> float:
 def agree(frames: dict[str, pd.DataFrame], common: dict[str, float]) -> bool:
     """Whether a cell is what the common way gives."""
     points = frames["operating_points"].query("rule == 'target'").set_index("measure")["value"]
-    ours = {
+    product = {
         "auc": frames["performance"].query("seed.isna()")["auc"].item(),
         "brier": frames["calibration"]["brier"].item(),
         "kappa": frames["agreement"].query("rule == 'target'")["kappa"].item(),
         **{name: points[name] for name in ("sensitivity", "specificity", "ppv", "npv")},
     }
-    return all(abs(ours[name] - value) < 1e-9 for name, value in common.items())
+    return all(abs(product[name] - value) < 1e-9 for name, value in common.items())
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -154,43 +156,43 @@ def measured(world: World, about: str) -> Iterator[Row]:
     first = timed([lambda: world.four(cut("age >= 50"), task="Mass")])
     common = timed([lambda: world.common("and age >= 40")] * 3)
     equal = agree(world.four(cut("age >= 40")), world.common("and age >= 40"))
-    what = "AUC, threshold measures, calibration and agreement of a cell"
+    title = "AUC, threshold measures, calibration and agreement of a cell"
     warm = timed(questions(world.four, [cut(f"age >= {age} and sex = 'F'") for age in range(30, 50, 2)]))
     start = f"(the first question {first.clock:.2f} s)"
     peer = "peer: rows of two models, pandas and scikit-learn, no interval"
-    yield row(f"{what}, {about} {start}; {peer}", common.clock, warm, equal)
-    yield row(f"{what}, by conditions, {about}; peer: the limit", LIMIT, warm, equal)
+    yield row(f"{title}, {about} {start}; {peer}", common.clock, warm, equal)
+    yield row(f"{title}, by conditions, {about}; peer: the limit", LIMIT, warm, equal)
     days = [f"202{year}-{month:02d}-01" for year in (1, 2) for month in range(1, 6)]
     dated = timed(questions(world.four, [cut(since=day, until="2023-06-30") for day in days]))
-    yield row(f"{what}, by days, {about}; peer: the limit", LIMIT, dated, equal)
+    yield row(f"{title}, by days, {about}; peer: the limit", LIMIT, dated, equal)
     lists = [world.names[k :: k + 2] for k in range(10)]
     listed = timed(questions(world.four, [cut(images=names) for names in lists]))
-    work = f"{what}, by lists of {len(lists[-1]):,} to {len(lists[0]):,} images, {about}; peer: the limit"
+    work = f"{title}, by lists of {len(lists[-1]):,} to {len(lists[0]):,} images, {about}; peer: the limit"
     yield row(work, LIMIT, listed, same_as_by_condition(world))
     others = ["nih", "chexpert", "mimic_ch", "openi", "google", "all-but-nih", "all-but-mimic"]
     fresh = timed(questions(partial(world.four, cut("age >= 60")), others))
-    yield row(f"{what} that was not read before, {about}; peer: the limit", LIMIT, fresh, equal)
+    yield row(f"{title} that was not read before, {about}; peer: the limit", LIMIT, fresh, equal)
     ages = [cut(f"age >= {age}") for age in range(21, 41, 2)]
     for name in FOUR:
         one = timed(questions(partial(world.ask, name), ages))
         yield row(f"{name} alone of a cell, {about}; peer: the limit", LIMIT, one, equal)
     whole = timed(questions(partial(world.ask, "performance", task=None), ages[::4]))
     yield row(f"AUC of all 18 findings, {about}; peer: the limit of 18 cells", 18 * LIMIT, whole, equal)
-    used = world.kept.nbytes / 2**20
+    megabytes = world.cache.nbytes / 2**20
     yield Row(
         "R1",
         f"kept in memory, {about}; peer: the most",
         MOST / 2**20,
-        used,
-        MOST / 2**20 / used,
+        megabytes,
+        MOST / 2**20 / megabytes,
         "MiB",
         equal,
     )
 
 
-def questions(question: Callable[[Any], object], asked: Sequence[Any]) -> list[Callable[[], object]]:
+def questions(question: Callable[[Any], object], parameters: Sequence[Any]) -> list[Callable[[], object]]:
     """A question for each thing that it asks for."""
-    return [partial(question, one) for one in asked]
+    return [partial(question, one) for one in parameters]
 
 
 def same_as_by_condition(world: World) -> bool:
@@ -202,9 +204,9 @@ def same_as_by_condition(world: World) -> bool:
     return all(both[0][name].equals(both[1][name]) for name in FOUR)
 
 
-def row(work: str, peer: float, ours: Taken, equal: bool) -> Row:
-    work = f"{work}; {ours.cpu:.2f} CPU s"
-    return Row("R1", work, peer, ours.clock, peer / ours.clock, "s by the clock", equal)
+def row(work: str, peer: float, product: Times, equal: bool) -> Row:
+    work = f"{work}; {product.cpu:.2f} CPU s"
+    return Row("R1", work, peer, product.clock, peer / product.clock, "s by the clock", equal)
 
 
 def main() -> int:

@@ -83,11 +83,11 @@ def peer_reader(xrv: Any, kind: str) -> Reader:
 
 def same_pixels(read: Reader, paths: list[Path]) -> bool:
     for path in paths:
-        theirs, decoded = read(path), read_grey(path)
+        peer, decoded = read(path), read_grey(path)
         values = resize(centre_crop(decoded.pixels), SIZE, fill=decoded.maximum / 2)
         exact = values / decoded.maximum * 2048 - 1024
         stored = to_network_range(prepare(decoded, SIZE))
-        if np.abs(exact - theirs).max() > 1e-3 or np.abs(stored - theirs).max() > 4.02:
+        if np.abs(exact - peer).max() > 1e-3 or np.abs(stored - peer).max() > 4.02:
             return False
     return True
 
@@ -110,14 +110,14 @@ def main(quick: bool, as_json: bool, images: Path | None) -> None:
                 continue
             read = peer_reader(xrv, kind)
 
-            def theirs(read: Reader = read, paths: list[Path] = paths) -> int:
+            def read_by_peer(read: Reader = read, paths: list[Path] = paths) -> int:
                 return len([read(path) for path in paths])
 
-            def ours(paths: list[Path] = paths) -> int:
+            def read_by_product(paths: list[Path] = paths) -> int:
                 return len([prepare(read_grey(path), SIZE) for path in paths])
 
             equal = same_pixels(read, paths)
-            rates = interleaved(theirs, ours, rounds)
+            rates = interleaved(read_by_peer, read_by_product, rounds)
             show(as_json, id="L2", work=f"{kind} to 224 px", rates=rates, target=TARGETS[kind], equal=equal)
 
 

@@ -67,14 +67,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--files", type=int, default=2000)
     parser.add_argument("--side", type=int, default=1024)
-    asked = parser.parse_args()
-    with tempfile.TemporaryDirectory() as place:
-        tree = Path(place) / "tree"
-        sheet = write_tree(tree, asked.files, asked.side)
-        home = Home(Path(place) / "home")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        tree = Path(folder) / "tree"
+        sheet = write_tree(tree, options.files, options.side)
+        home = Home(Path(folder) / "home")
         home.run("db", "check", check=False)  # makes the home, which is no part of the figure
         start = time.perf_counter()
-        said = home.run(
+        output = home.run(
             "dataset",
             "add",
             "tree",
@@ -89,9 +89,9 @@ def main() -> None:
         )
         seconds = time.perf_counter() - start
         home.run("db", "stop", check=False)
-    assert f"registered {asked.files} images" in said, said
+    assert f"registered {options.files} images" in output, output
     print(
-        f"{asked.files} DICOM files of {asked.side} x {asked.side}: {seconds:.1f} s (bar {BAR:.0f} s for 2,000)"
+        f"{options.files} DICOM files of {options.side} x {options.side}: {seconds:.1f} s (bar {BAR:.0f} s for 2,000)"
     )
 
 

@@ -103,9 +103,9 @@ def judge(folder: Path) -> tuple[float, float, int, str]:
     ]
     before, peak = os.times(), 0
     began = time.monotonic()
-    with (folder / "said.json").open("w") as said:
+    with (folder / "said.json").open("w") as output:
         running = subprocess.Popen(
-            [*command, "--site", "ward", "--json"], stdout=said, env={**os.environ, "XRAY_HOME": str(home)}
+            [*command, "--site", "ward", "--json"], stdout=output, env={**os.environ, "XRAY_HOME": str(home)}
         )
         while running.poll() is None:
             peak = max(peak, sum(map(pss, tree(home, running.pid))))
@@ -122,8 +122,8 @@ def run(images: int, findings: int, limit: int) -> Run:
     folder = Path(tempfile.mkdtemp(prefix="evaluate "))
     try:
         truth = draw(folder, images, findings)
-        seconds, cpu, megabytes, said = judge(folder)
-        aucs = {(row["trained_on"], row["task"]): row["auc"] for row in json.loads(said)["auc"]}
+        seconds, cpu, megabytes, answer = judge(folder)
+        aucs = {(row["trained_on"], row["task"]): row["auc"] for row in json.loads(answer)["auc"]}
         same = set(aucs) == set(truth) and all(abs(aucs[key] - truth[key]) < 1e-9 for key in truth)
         return Run(images, findings, seconds, limit, cpu, megabytes, LIMIT_MB, same)
     finally:
@@ -134,16 +134,16 @@ def main() -> int:
     """Print a line for each size; 1 where a limit or equality doesn't hold."""
     good = True
     for images, findings, limit in SIZES[: 1 if "--quick" in sys.argv else None]:
-        done = run(images, findings, limit)
-        holds = done.equal and done.seconds <= limit and done.megabytes <= LIMIT_MB
+        result = run(images, findings, limit)
+        holds = result.equal and result.seconds <= limit and result.megabytes <= LIMIT_MB
         good &= holds
         if "--json" in sys.argv:
-            print(json.dumps(asdict(done)), flush=True)
+            print(json.dumps(asdict(result)), flush=True)
             continue
         print(
-            f"{done.images} images × {done.findings} findings × {len(MODELS)} models: {done.seconds:.1f} s (limit {limit}), "
-            f"{done.cpu_seconds:.1f} s of processors, {done.megabytes} MB (limit {LIMIT_MB}), "
-            f"AUCs {'equal' if done.equal else 'DIFFERENT'}: {'holds' if holds else 'DOES NOT HOLD'}",
+            f"{result.images} images × {result.findings} findings × {len(MODELS)} models: {result.seconds:.1f} s "
+            f"(limit {limit}), {result.cpu_seconds:.1f} s of processors, {result.megabytes} MB (limit {LIMIT_MB}), "
+            f"AUCs {'equal' if result.equal else 'DIFFERENT'}: {'holds' if holds else 'DOES NOT HOLD'}",
             flush=True,
         )
     return 0 if good else 1

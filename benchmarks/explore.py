@@ -101,16 +101,18 @@ def seconds(base: str, path: str) -> float:
     return time.perf_counter() - began
 
 
-def times(base: str, page: str, readers: int, each: int, n_images: int, pause: float = 0) -> list[float]:
+def times(
+    base: str, page: str, readers: int, n_requests: int, n_images: int, pause: float = 0
+) -> list[float]:
     """Seconds of a page, asked by so many readers, so many times each. pause: mean seconds before each."""
 
     def read(reader: int) -> list[float]:
         chance = random.Random(f"{page} {reader}")
-        taken = []
-        for _ in range(each):
+        durations = []
+        for _ in range(n_requests):
             time.sleep(chance.uniform(0, 2 * pause))
-            taken.append(seconds(base, address(page, chance, n_images)))
-        return taken
+            durations.append(seconds(base, address(page, chance, n_images)))
+        return durations
 
     with ThreadPoolExecutor(readers) as pool:
         return [second for read_in in pool.map(read, range(readers)) for second in read_in]
@@ -147,9 +149,9 @@ def rows(quick: bool) -> Iterator[Row]:
                 yield Row(f"X{number}", work, LIMIT, slowest, LIMIT / slowest, "s", True)
 
 
-def words(taken: list[float]) -> str:
+def words(seconds: list[float]) -> str:
     """Median and 95th percentile."""
-    return f"{np.median(taken):.3f} and {np.quantile(taken, 0.95):.3f}"
+    return f"{np.median(seconds):.3f} and {np.quantile(seconds, 0.95):.3f}"
 
 
 def main() -> int:

@@ -68,16 +68,16 @@ def development(rows: Rows) -> NDArray[np.bool_]:
 
 def folds(rows: Rows) -> Iterator[Fold]:
     """NETWORKS of them, without development worlds."""
-    seen = ~development(rows)
+    training = ~development(rows)
     mechanisms = [
         {f"{generator}: {mechanism}" for mechanism in families.split(" + ") if mechanism not in SHARED}
         for generator, families in zip(rows.generator, rows.families, strict=True)
     ]
-    group = {name: place % NETWORKS for place, name in enumerate(sorted(set().union(*mechanisms)))}
+    group = {name: fold % NETWORKS for fold, name in enumerate(sorted(set().union(*mechanisms)))}
     for k in range(NETWORKS):
         holds = np.array([any(group[name] == k for name in names) for names in mechanisms])
         dealt = np.array([not names for names in mechanisms]) & (rows.world % NETWORKS == k)
-        yield Fold(~(holds | dealt) & seen, (holds | dealt) & seen)
+        yield Fold(~(holds | dealt) & training, (holds | dealt) & training)
 
 
 def columns_of(variant: str, rows: Rows) -> list[str]:
@@ -90,12 +90,12 @@ def columns_of(variant: str, rows: Rows) -> list[str]:
     ]
 
 
-def alone(x: Floats, names: tuple[str, ...], chosen: NDArray[np.bool_]) -> Floats:
+def alone(x: Floats, names: tuple[str, ...], selection: NDArray[np.bool_]) -> Floats:
     """Standardised evidence with nothing of other findings in the chosen rows."""
     of_others = np.array([name.startswith(OF_OTHERS) for name in names])
-    shown = np.where(chosen[:, None] & of_others, 0.0, x)
-    shown[chosen, names.index("tasks")] = -posterior.WIDEST
-    return shown
+    visible = np.where(selection[:, None] & of_others, 0.0, x)
+    visible[selection, names.index("tasks")] = -posterior.WIDEST
+    return visible
 
 
 class _Network(nn.Module):
@@ -128,16 +128,16 @@ def _quantile_loss(above: torch.Tensor, level: float) -> torch.Tensor:
 
 def _fitted(x: Floats, rows: Rows, fold: Fold, seed: int) -> _Network:
     torch.manual_seed(seed)
-    _, place, sizes = np.unique(rows.world, return_inverse=True, return_counts=True)
-    seen = _seen(rows)
-    given = (rows.counts, rows.shares, seen.drop[:, None], seen.unit, 1 / np.sqrt(sizes[place]))
-    inputs, *truth = (torch.tensor(of.astype(np.float32)) for of in (x, *given))
+    _, world, sizes = np.unique(rows.world, return_inverse=True, return_counts=True)
+    observed = _observed(rows)
+    targets = (rows.counts, rows.shares, observed.drop[:, None], observed.unit, 1 / np.sqrt(sizes[world]))
+    inputs, *truth = (torch.tensor(of.astype(np.float32)) for of in (x, *targets))
     net = _Network(x.shape[1])
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, EPOCHS)
     fitted, left_out = (np.flatnonzero(of) for of in (fold.fitted, fold.left_out))
     rng = np.random.default_rng(seed)
-    best, kept = np.inf, net.state_dict()
+    best, state = np.inf, net.state_dict()
     for _ in range(EPOCHS):
         net.train()
         for batch in np.array_split(rng.permutation(fitted), max(1, fitted.size // BATCH)):
@@ -150,12 +150,12 @@ def _fitted(x: Floats, rows: Rows, fold: Fold, seed: int) -> _Network:
         with torch.no_grad():
             loss = float(_loss(net(inputs[left_out]), [of[left_out] for of in truth]))
         if loss < best:
-            best, kept = loss, {name: of.clone() for name, of in net.state_dict().items()}
-    net.load_state_dict(kept)
+            best, state = loss, {name: of.clone() for name, of in net.state_dict().items()}
+    net.load_state_dict(state)
     return net
 
 
-def _seen(rows: Rows) -> Seen:
+def _observed(rows: Rows) -> Seen:
     return Seen(rows.drop_seen, rows.drop_se, rows.fewest)
 
 
@@ -211,7 +211,7 @@ def _sized(c: Coefficients, x: Floats, rows: Rows, every: list[Fold]) -> Coeffic
 def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
     """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4)."""
     shares = rows.shares
-    middle, low, high = posterior.sides(out, _seen(rows))
+    middle, low, high = posterior.sides(out, _observed(rows))
     far = np.maximum((middle - shares) / low, (shares - middle) / high)
     apart = np.concatenate([far[k, fold.left_out] for k, fold in enumerate(every)])
     fewest = np.concatenate([rows.fewest[fold.left_out] for fold in every])
@@ -250,11 +250,11 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--out", type=Path, default=Path(posterior.__file__).parent)
     options.add_argument("--only", nargs="*", help="variants; all, if none is named")
-    given = options.parse_args()
-    rows = load(given.folder.glob("*.npz"))
-    for variant in given.only or shipped.VARIANTS.values():
+    choice = options.parse_args()
+    rows = load(choice.folder.glob("*.npz"))
+    for variant in choice.only or shipped.VARIANTS.values():
         c = fit(rows, variant)
-        (given.out / f"posterior_{variant}.csv").write_text(posterior.written(c), encoding="utf-8")
+        (choice.out / f"posterior_{variant}.csv").write_text(posterior.written(c), encoding="utf-8")
         print(variant, len(rows), "rows", len(c.names), "columns")
 
 

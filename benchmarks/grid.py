@@ -94,13 +94,13 @@ def run(url: str, folder: str, page: bool, tree: Path = ROOT) -> Took:
     """Bring results, and the page where it is asked for, up to date by the code of a tree."""
     sites = ",".join(f"{name}/{site}" for name, (site, _) in DATASETS.items())
     figures = f"{folder}/figures" if page else ""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", MEASURED, url, figures, sites], cwd=tree, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(tree), "XRAY_HOME": f"{folder}/home"},
     )  # fmt: skip
-    if done.returncode:
-        raise SystemExit(done.stderr)
-    return Took(**json.loads(done.stdout.splitlines()[-1]))
+    if process.returncode:
+        raise SystemExit(process.stderr)
+    return Took(**json.loads(process.stdout.splitlines()[-1]))
 
 
 def one_more_model(engine: Engine) -> int:
@@ -127,8 +127,8 @@ def one_more_dataset(engine: Engine, n: int) -> int:
         )  # fmt: skip
         store_labels(connection, cohort, (rng.random((n, N_TASKS)) < 0.1).astype(np.int16))
         study = connection.scalar(select(Study.id))
-        place = {"study_id": study, "dataset_id": dataset, "position": len(DATASETS), "guest": True}
-        connection.execute(insert(StudyDataset).values(place))
+        row = {"study_id": study, "dataset_id": dataset, "position": len(DATASETS), "guest": True}
+        connection.execute(insert(StudyDataset).values(row))
         models = list(connection.scalars(select(Model.id).order_by(Model.id)))
     return _score(engine, models, {listed: n})
 
@@ -145,22 +145,24 @@ def select_lists(engine: Engine) -> dict[int, int]:
 
 def _score(engine: Engine, models: list[int], lists: Mapping[int, int]) -> int:
     rng = np.random.default_rng(2)
-    written = 0
+    n_scores = 0
     for model in models:
         with engine.begin() as connection:
             for listed, n in lists.items():
                 logits = rng.standard_normal((n, N_TASKS), dtype=np.float32)
                 write_evaluation(connection, model, listed, logits, range(N_TASKS))
-                written += logits.size
-    return written
+                n_scores += logits.size
+    return n_scores
 
 
 def stored(engine: Engine) -> dict[str, str | None]:
     """Analysis → hash of every stored number of it, in order."""
     with engine.connect() as connection:
         return {
-            each.name: connection.scalar(text(HASH.format(each.table.__tablename__)), {"name": each.name})
-            for each in ANALYSES
+            analysis.name: connection.scalar(
+                text(HASH.format(analysis.table.__tablename__)), {"name": analysis.name}
+            )
+            for analysis in ANALYSES
         }
 
 
@@ -201,8 +203,8 @@ def rows(quick: bool, former: Path | None) -> Iterator[Row]:
     if not quick:
         yield _row("I2", work.format("page and figures"), peer.page, anew.page, equal)
     yield _row("I2", work.format("largest memory"), peer.gigabytes, anew.gigabytes, equal, "GB")
-    for what, took, n in (("model", model, model_scores), ("dataset", dataset, dataset_scores)):
-        added = f"one more {what} ({n / 1e6:.3g} M scores) in {about}"
+    for noun, took, n in (("model", model, model_scores), ("dataset", dataset, dataset_scores)):
+        added = f"one more {noun} ({n / 1e6:.3g} M scores) in {about}"
         of_cpu = f"{took.cpu:.0f} CPU s of {again.cpu:.0f}"
         yield _row("I1", f"{added}: results, {of_cpu}; peer: all anew", again.current, took.current, equal)
         yield _row("I1", f"{added}: results; peer: the limit", CURRENT, took.current, equal)
@@ -210,8 +212,10 @@ def rows(quick: bool, former: Path | None) -> Iterator[Row]:
             yield _row("I1", f"{added}: page and figures; peer: the limit", PAGE, took.page, equal)
 
 
-def _row(number: str, work: str, peer: float, ours: float, equal: bool, unit: str = "s by the clock") -> Row:
-    return Row(number, work, peer, ours, peer / ours, unit, equal)
+def _row(
+    number: str, work: str, peer: float, product: float, equal: bool, unit: str = "s by the clock"
+) -> Row:
+    return Row(number, work, peer, product, peer / product, unit, equal)
 
 
 def main() -> int:

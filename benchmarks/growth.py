@@ -101,29 +101,29 @@ def _largest(connection: Connection) -> int:
 def median(question: Callable[[], object]) -> float:
     """Seconds by the clock, once warm."""
     question()
-    taken = []
+    durations = []
     for _ in range(5):
         began = time.perf_counter()
         question()
-        taken.append(time.perf_counter() - began)
-    return statistics.median(taken)
+        durations.append(time.perf_counter() - began)
+    return statistics.median(durations)
 
 
-def asked(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> dict[str, float]:
+def question_times(engine: Engine, world: World, logins: tuple[str, str], home: Path) -> dict[str, float]:
     """Views, a cut, and pages over HTTP."""
     with engine.begin() as connection:
         for statement in CLEARED:
             connection.exec_driver_sql(statement)
     analysed(engine)
-    kept, of_cell = Cache(), Selection(("configuration-0",), ("nih",), ("Effusion",))
+    cache, of_cell = Cache(), Selection(("configuration-0",), ("nih",), ("Effusion",))
     with engine.connect() as connection:
-        given = {"image": world.image}
+        parameters = {"image": world.image}
         by_image = text("select * from image_predictions(:image)")
         times = {
             "predictions of a cell": median(lambda: connection.execute(text(BY_CELL)).all()),
-            "predictions of an image": median(lambda: connection.execute(by_image, given).all()),
+            "predictions of an image": median(lambda: connection.execute(by_image, parameters).all()),
             "cut of a cell": median(
-                lambda: cut_frame(connection, "all", by_name("performance"), cut("sex = 'F'"), of_cell, kept)
+                lambda: cut_frame(connection, "all", by_name("performance"), cut("sex = 'F'"), of_cell, cache)
             ),
         }
     with served(*logins, home) as base:
@@ -160,7 +160,7 @@ def steps(quick: bool, whole: bool) -> Iterator[Step]:
                 "store, bytes/score": stored / (n * per_model * 1e6),
             }
             users = str(logins["writer"].reader), logins["writer"].xray
-            times = asked(engine, world, users, Path(folder))
+            times = question_times(engine, world, users, Path(folder))
             own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             yield Step(n * per_model, costs, times, {"memory": own / 1e3, "server": largest / 1e3}, equal)
             before = n
@@ -175,8 +175,8 @@ def rows(quick: bool, whole: bool) -> Iterator[Row]:
             for kind, unit in (("costs", ""), ("times", "s by the clock"), ("megabytes", "MB")):
                 for name, now in getattr(step, kind).items():
                     then = getattr(former, kind)[name]
-                    what, _, of = name.partition(", ")
-                    yield Row("G2", f"{what}, {about}", then, now, then / now, unit or of, step.equal)
+                    work, _, of = name.partition(", ")
+                    yield Row("G2", f"{work}, {about}", then, now, then / now, unit or of, step.equal)
         former = step
 
 

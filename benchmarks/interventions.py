@@ -69,15 +69,15 @@ def cells(
         for kind in KINDS:
             images = as_drawn(kind, site.images, other.images)
             truth = draw_site(replace(site, images=images), patients=unseen, size=size, seed=seed).pixels
-            made = change(kind, own.pixels[:SAMPLE], sample)
+            changed = change(kind, own.pixels[:SAMPLE], sample)
             lost = compare_paired(own.labels, before, scores(network, truth), patients=patients)
             measured = compare_paired(
-                own.labels, before, scores(network, made.apply(own.pixels, keys, seed)), patients=patients
+                own.labels, before, scores(network, changed.apply(own.pixels, keys, seed)), patients=patients
             )
             for column, task in enumerate(PHANTOM_TASKS):
                 yield {
                     "seed": seed, "a": site.name, "b": other.name, "kind": kind, "task": task,
-                    "differs": images != site.images, "changed": bool(made.steps), "same": site.images == other.images,
+                    "differs": images != site.images, "changed": bool(changed.steps), "same": site.images == other.images,
                     "truth": float(lost.difference[column]), "loss": float(measured.difference[column]),
                     "lower": float(measured.lower[column]), "upper": float(measured.upper[column]),
                 }  # fmt: skip
@@ -109,8 +109,8 @@ def networks(home: Path, seed: int) -> dict[str, Any]:
     from xray.learning.network import load
     from xray.learning.tracking import Tracker
 
-    with databases(home) as found, create_engine(found.xray).connect() as connection:
-        tracker = Tracker(found.mlflow, settings.artifacts())
+    with databases(home) as urls, create_engine(urls.xray).connect() as connection:
+        tracker = Tracker(urls.mlflow, settings.artifacts())
         rows = connection.execute(select(Model.trained_on, Model.mlflow_model, Model.mlflow_version)).all()
         return {
             row.trained_on.removesuffix(f"-{seed}"): load(
@@ -125,12 +125,12 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     """Lines of the table."""
     yield f"{'':12}{'cells':>6}{'true loss':>11}{'mean error':>12}{'rms error':>11}{'held':>8}"
     for kind in KINDS:
-        mine = [row for row in rows if row["kind"] == kind and row["differs"] and not np.isnan(row["loss"])]
-        truth, loss = (np.array([row[name] for row in mine]) for name in ("truth", "loss"))
-        held = np.mean([row["lower"] <= row["truth"] <= row["upper"] for row in mine])
+        own = [row for row in rows if row["kind"] == kind and row["differs"] and not np.isnan(row["loss"])]
+        truth, loss = (np.array([row[name] for row in own]) for name in ("truth", "loss"))
+        covered = np.mean([row["lower"] <= row["truth"] <= row["upper"] for row in own])
         yield (
-            f"{kind:12}{len(mine):6}{truth.mean():11.3f}{(loss - truth).mean():12.4f}"
-            f"{np.sqrt(((loss - truth) ** 2).mean()):11.4f}{held:8.1%}"
+            f"{kind:12}{len(own):6}{truth.mean():11.3f}{(loss - truth).mean():12.4f}"
+            f"{np.sqrt(((loss - truth) ** 2).mean()):11.4f}{covered:8.1%}"
         )
     same = [row for row in rows if row["same"] and not np.isnan(row["loss"])]
     none = np.mean([row["lower"] <= 0 <= row["upper"] for row in same])
@@ -148,13 +148,13 @@ def main() -> int:
     options.add_argument("--home", type=Path, default=Path(".xray") / "interventions")
     options.add_argument("--patients", type=int, default=800)
     options.add_argument("--json", action="store_true", help="print one JSON object per line")
-    given = options.parse_args()
-    given.home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(XRAY_HOME=str(given.home.resolve()), PYTHONPATH=str(PROJECT), OMP_NUM_THREADS="1")
+    choice = options.parse_args()
+    choice.home.mkdir(parents=True, exist_ok=True)
+    os.environ.update(XRAY_HOME=str(choice.home.resolve()), PYTHONPATH=str(PROJECT), OMP_NUM_THREADS="1")
     rows = []
-    for seed in given.seeds:
+    for seed in choice.seeds:
         sites = load_sites()
-        file = study_file(given.home, given.sites or list(sites), seed)
+        file = study_file(choice.home, choice.sites or list(sites), seed)
         run = "import sys; from flows.cli import main; sys.argv[0] = 'xray'; main()"
         subprocess.run(
             [sys.executable, "-c", run, "study", "run", str(file)],
@@ -162,10 +162,10 @@ def main() -> int:
             check=True,
             cwd=PROJECT,
         )
-        for name, network in networks(given.home, seed).items():
+        for name, network in networks(choice.home, seed).items():
             others = [other for other in sites.values() if other.name != name]
-            rows += list(cells(sites[name], others, network, given.patients, seed))
-    if given.json:
+            rows += list(cells(sites[name], others, network, choice.patients, seed))
+    if choice.json:
         for row in rows:
             print(json.dumps(row))
     else:

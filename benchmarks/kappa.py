@@ -62,9 +62,9 @@ def profile(added: float) -> Callable[[Floats], Bounds]:
 
 def large_sample(counts: Floats) -> Bounds:
     """κ ± 1.96 se of Fleiss, Cohen and Everitt (1969), none where se is 0."""
-    found = kappa(CrossTable(*counts.T.astype(np.int64)))
-    half = np.where(found.se > 0, ndtri(0.975) * found.se, np.nan)
-    return found.value - half, found.value + half
+    estimate = kappa(CrossTable(*counts.T.astype(np.int64)))
+    half = np.where(estimate.se > 0, ndtri(0.975) * estimate.se, np.nan)
+    return estimate.value - half, estimate.value + half
 
 
 def rows(quick: bool) -> Iterator[Row]:
@@ -77,8 +77,8 @@ def rows(quick: bool) -> Iterator[Row]:
             for value in (0.02, 0.3, 0.6, 0.8, 0.95):
                 shares = cells(value, p, q)
                 if shares is not None:
-                    drawn = rng.multinomial(n, shares, samples).astype(np.float64)
-                    tables, counts = np.unique(drawn, axis=0, return_counts=True)
+                    draws = rng.multinomial(n, shares, samples).astype(np.float64)
+                    tables, counts = np.unique(draws, axis=0, return_counts=True)
                     grid.append((value, f"κ {value}, {p} and {q}, n {n}", tables, counts))
     for name, bounds, tested in (
         ("profile likelihood, ¼ added", profile(0.25), True),
@@ -90,13 +90,13 @@ def rows(quick: bool) -> Iterator[Row]:
         for value, setting, tables, counts in grid:
             lower, upper = bounds(tables)
             defined = np.isfinite(point(tables))
-            held = defined & (lower <= value) & (value <= upper)
-            rates.append((float(counts[held].sum() / counts[defined].sum()), setting))
+            covered = defined & (lower <= value) & (value <= upper)
+            rates.append((float(counts[covered].sum() / counts[defined].sum()), setting))
         rate = np.array([r for r, _ in rates])
         below, above = float((rate < 0.93).mean()), float((rate > 0.97).mean())
-        least, where = min(rates)
+        least, worst_case = min(rates)
         holds = least >= 0.9 if tested else None
-        yield Row(name, len(rates), least, where, 1 - below - above, below, above, holds)
+        yield Row(name, len(rates), least, worst_case, 1 - below - above, below, above, holds)
 
 
 def main() -> int:

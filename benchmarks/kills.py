@@ -102,25 +102,25 @@ def main() -> None:
     sys.exit(any(codes))
 
 
-def _in_fork(what: Callable[[], int]) -> int:
+def _in_fork(work: Callable[[], int]) -> int:
     pid = os.fork()
     if pid == 0:
-        os._exit(what())
+        os._exit(work())
     return pid
 
 
-def _rounds(world: World, numbers: range, chosen: list[str] | None, seed: int, last: float) -> int:
+def _rounds(world: World, numbers: range, names: list[str] | None, seed: int, last: float) -> int:
     """Rounds one after the other, none begun after the moment `last`; 1 where one failed."""
     failed, tally = [], dict[str, int]()
     for number in numbers:
         if time.monotonic() > last:
             say(f"out of time: go on with --first {number}")
             break
-        faults = chosen or _faults.KILLS
+        faults = names or _faults.KILLS
         name = faults[number % len(faults)]
-        problems, told = _round(world, name, random.Random(f"{seed} {number}"), number)
-        say(f"{number} {name}: {told}" + "".join(f"\n   PROBLEM {each}" for each in problems))
-        kind = name if told != MISSED else "missed"
+        problems, text = _round(world, name, random.Random(f"{seed} {number}"), number)
+        say(f"{number} {name}: {text}" + "".join(f"\n   PROBLEM {problem}" for problem in problems))
+        kind = name if text != MISSED else "missed"
         tally[kind] = tally.get(kind, 0) + 1
         failed += [number] if problems else []
     say(f"rounds: {json.dumps(tally)}; failed: {failed or 'none'}")
@@ -130,8 +130,8 @@ def _rounds(world: World, numbers: range, chosen: list[str] | None, seed: int, l
 @contextmanager
 def _world(folder: Path | None) -> Iterator[World]:
     """A template of a home, an API for the runs that complete, and what an undisturbed run comes to."""
-    with tempfile.TemporaryDirectory(prefix="xray-kills-") as made:
-        root = folder or Path(made)
+    with tempfile.TemporaryDirectory(prefix="xray-kills-") as temporary:
+        root = folder or Path(temporary)
         root.mkdir(exist_ok=True)
         file = root / "small.toml"
         file.write_text(STUDY)
@@ -144,8 +144,8 @@ def _world(folder: Path | None) -> Iterator[World]:
             if changing:
                 raise SystemExit(f"two undisturbed runs differ in {', '.join(changing)}")
             (root / "world.json").write_text(json.dumps(undisturbed))
-        found = json.loads((root / "world.json").read_text())
-        world.expected, world.seconds = found["digests"], found["seconds"]
+        state = json.loads((root / "world.json").read_text())
+        world.expected, world.seconds = state["digests"], state["seconds"]
         say(f"an undisturbed run takes {world.seconds:.1f} s")
         with _api(root / "api") as world.api:
             yield world
@@ -153,9 +153,9 @@ def _world(folder: Path | None) -> Iterator[World]:
 
 def _prepare(world: World) -> None:
     """A home whose three databases have their tables, and whose servers are stopped."""
-    done = _forks.fork(world.template, world.folder / "template.log", _make_tables)
-    if done.wait(300) != 0:
-        raise SystemExit(done.text())
+    status = _forks.fork(world.template, world.folder / "template.log", _make_tables)
+    if status.wait(300) != 0:
+        raise SystemExit(status.text())
     _until_gone(set(), world.template)
 
 
@@ -164,8 +164,8 @@ def _make_tables() -> None:
     from xray import settings
     from xray.learning.tracking import Tracker
 
-    with storage() as found, prefect_api(found):
-        Tracker(found.mlflow, settings.artifacts())
+    with storage() as databases_of, prefect_api(databases_of):
+        Tracker(databases_of.mlflow, settings.artifacts())
 
 
 @contextmanager
@@ -191,10 +191,10 @@ def _api(home: Path) -> Iterator[dict[str, str]]:
 def _serve(ready: Path, over: Path) -> None:
     from flows.platform import prefect_api, storage
 
-    with storage() as found, prefect_api(found):
-        wanted = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
+    with storage() as databases_of, prefect_api(databases_of):
+        names = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
         unfinished = ready.with_suffix(".new")
-        unfinished.write_text(json.dumps({name: os.environ[name] for name in wanted if name in os.environ}))
+        unfinished.write_text(json.dumps({name: os.environ[name] for name in names if name in os.environ}))
         unfinished.replace(ready)
         while not over.exists():
             time.sleep(0.2)
@@ -209,11 +209,11 @@ def _undisturbed(world: World, name: str) -> dict[str, Any]:
     code, seconds = run.wait(END_SECONDS), time.monotonic() - began
     if code != 0:
         raise SystemExit(f"an undisturbed run ended with {code}:\n{run.text()}")
-    found, problems = _complete(world, home, name)
+    result, problems = _complete(world, home, name)
     if problems:
         raise SystemExit("\n".join(problems))
     _until_gone(set(), home)
-    return {"digests": found, "seconds": seconds}
+    return {"digests": result, "seconds": seconds}
 
 
 def _new_home(world: World, home: Path) -> None:
@@ -232,17 +232,17 @@ def _round(world: World, name: str, chance: random.Random, number: int) -> tuple
     # without a server of its own a run is done sooner
     moment = chance.uniform(0.05, 0.6 if fault.spares_servers else 0.9) * world.seconds
     home.parent.mkdir(exist_ok=True)
-    with fault.place(home):
+    with fault.prepare(home):
         _new_home(world, home)
         shared = world.api if fault.spares_servers else {}
         run = _forks.fork(home, log, _forks.xray("study", "run", str(world.file)), shared)
         _sleep_until(time.monotonic() + moment, run)
-        told = fault.strike(run)
+        text = fault.strike(run)
         struck = time.monotonic()
         descendants = run.descendants()
         code = run.wait(END_SECONDS)
-        ended = time.monotonic() - struck
-        if not told:
+        seconds = time.monotonic() - struck
+        if not text:
             return [], MISSED
         problems = []
         if code is None:
@@ -250,34 +250,36 @@ def _round(world: World, name: str, chance: random.Random, number: int) -> tuple
             run.write_stacks()
             os.kill(run.pid, 9)
             run.wait(10)
-        problems += _judge(code, run.text(), ended, fault.is_end)
+        problems += _judge(code, run.text(), seconds, fault.is_end)
         problems += _until_gone(descendants, home)
         fault.mend()
-        found, more = _complete(world, home, f"round-{number}")
-        problems += more + [f"{each} differs" for each in _same.differences(found, world.expected)]
+        result, more = _complete(world, home, f"round-{number}")
+        problems += more + [
+            f"{difference} differs" for difference in _same.differences(result, world.expected)
+        ]
         _until_gone(set(), home)
         last = (run.text().strip().splitlines() or [""])[-1]
     if not problems:
         log.unlink()
     shutil.rmtree(home, ignore_errors=True)
     last = last[:200] if code == 1 else ""
-    return problems, f"at {moment:.1f} s {told}; ended with {code} after {ended:.1f} s {last}"
+    return problems, f"at {moment:.1f} s {text}; ended with {code} after {seconds:.1f} s {last}"
 
 
 def _judge(code: int | None, text: str, seconds: float, is_end: bool) -> list[str]:
     """What is wrong with how a disturbed run ended. is_end: whether the fault was its own end."""
-    found = []
+    problems = []
     if "Traceback" in text or "raise " in text:
-        found.append(f"a traceback:\n{text[-1500:]}")
+        problems.append(f"a traceback:\n{text[-1500:]}")
     if code == 1:
         errors = [line for line in text.splitlines() if line.startswith("error: ")]
         if len(errors) != 1 or text.strip().splitlines()[-1] != errors[0]:
-            found.append(f"it did not end with one line:\n{text[-800:]}")
+            problems.append(f"it did not end with one line:\n{text[-800:]}")
         if seconds > TRUE_SECONDS:
-            found.append(f"it said so only after {seconds:.0f} s")
+            problems.append(f"it said so only after {seconds:.0f} s")
     elif code not in (0, None) and not is_end:
-        found.append(f"it ended with {code}:\n{text[-800:]}")
-    return found
+        problems.append(f"it ended with {code}:\n{text[-800:]}")
+    return problems
 
 
 def _complete(world: World, home: Path, name: str) -> tuple[dict[str, Any], list[str]]:
@@ -290,18 +292,18 @@ def _complete(world: World, home: Path, name: str) -> tuple[dict[str, Any], list
         os.kill(run.pid, 9)
     if code != 0:
         return {}, [f"the next run ended with {code}:\n{run.text()[-1500:]}"]
-    found = json.loads(result.read_text())
-    problems = [f"at fault: {each}" for each in found["at fault"]]
+    content = json.loads(result.read_text())
+    problems = [f"at fault: {fault}" for fault in content["at fault"]]
     for path in (log, result):
         path.unlink()
-    return found, problems
+    return content, problems
 
 
 def _run_and_look(file: Path, home: Path, result: Path) -> None:
     from db.connection import databases
     from flows.cli import COMMANDS
 
-    with databases(home) as found:
+    with databases(home) as urls:
         for command in (("study", "run", str(file)), ("db", "check")):
             if command[0] in COMMANDS:
                 try:
@@ -309,7 +311,7 @@ def _run_and_look(file: Path, home: Path, result: Path) -> None:
                 except SystemExit as end:
                     if end.code:
                         raise
-        result.write_text(json.dumps(_same.digests(found, home, "small")))
+        result.write_text(json.dumps(_same.digests(urls, home, "small")))
 
 
 def _sleep_until(moment: float, run: _forks.Fork) -> None:

@@ -69,15 +69,17 @@ def together_of(several: list[Answers]) -> Answers:
     )
 
 
-def by_family(of: Rows, said: Answers, loss_ratio: float) -> dict[str, dict[str, float]]:
+def by_family(of: Rows, answers: Answers, loss_ratio: float) -> dict[str, dict[str, float]]:
     """Outcomes of one finding of each world that holds a family, per family that the rows hold."""
-    found = {}
+    rates_of = {}
     for name in sorted(frozenset().union(*families_of(of))):
         at = np.flatnonzero(holds(of, frozenset({name})))
         at = at[one_each(of.take(at))]
         if at.size:
-            found[name] = {"worlds": at.size} | rates(list(outcomes(of.take(at), said.take(at), loss_ratio)))
-    return found
+            rates_of[name] = {"worlds": at.size} | rates(
+                list(outcomes(of.take(at), answers.take(at), loss_ratio))
+            )
+    return rates_of
 
 
 def main() -> None:
@@ -91,28 +93,28 @@ def main() -> None:
     options.add_argument("--variant", default="scores")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
     options.add_argument("--out", type=Path, help="a file that takes the tables as JSON, one a line")
-    given = options.parse_args()
-    rows, fresh = load(given.rows.glob("*.npz")), load(given.fresh.glob("*.npz"))
-    whole = coefficients(given.variant)
-    parts = list(judged(rows, fresh, given.variant, given.fits))
+    choice = options.parse_args()
+    rows, fresh = load(choice.rows.glob("*.npz")), load(choice.fresh.glob("*.npz"))
+    whole = coefficients(choice.variant)
+    parts = list(judged(rows, fresh, choice.variant, choice.fits))
     tables = []
     for generator in ("strangers", "worlds"):
         for name, shipped in (("left out", False), ("seen", True)):
-            judged_rows, said = [], []
+            judged_rows, answers_of = [], []
             for k, (of, c) in enumerate(parts):
                 own = of.take(of.generator == generator)
                 judged_rows.append(replace(own, world=own.world * GROUPS + k))
-                said.append(answers(own, whole if shipped else c))
-            together, answer = joined(judged_rows), together_of(said)
-            found = report(together, answer, given.loss_ratio)
-            print("\n".join(lines(f"{generator}, families {name}", found, kinds=False)))
-            found["families"] = by_family(together, answer, given.loss_ratio)
-            for family, of_family in found["families"].items():
-                shown = "".join(f"{of_family[of]:13.1%}" for of in (*OUTCOMES, "misdirected"))
-                print(f"  {family:44}{of_family['worlds']:7}{shown}")
-            tables.append(json.dumps({"generator": generator, "families are": name, **found}))
-    if given.out:
-        given.out.write_text("\n".join(tables) + "\n", encoding="utf-8")
+                answers_of.append(answers(own, whole if shipped else c))
+            together, answer = joined(judged_rows), together_of(answers_of)
+            results = report(together, answer, choice.loss_ratio)
+            print("\n".join(lines(f"{generator}, families {name}", results, kinds=False)))
+            results["families"] = by_family(together, answer, choice.loss_ratio)
+            for family, of_family in results["families"].items():
+                columns = "".join(f"{of_family[of]:13.1%}" for of in (*OUTCOMES, "misdirected"))
+                print(f"  {family:44}{of_family['worlds']:7}{columns}")
+            tables.append(json.dumps({"generator": generator, "families are": name, **results}))
+    if choice.out:
+        choice.out.write_text("\n".join(tables) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -49,17 +49,19 @@ def scores(
     ]
 
 
-def judge(comparison: str, setting: str, found: Comparison, truth: float) -> Row:
+def judge(comparison: str, setting: str, estimate: Comparison, truth: float) -> Row:
     """Rates of one setting, against those of the normal interval."""
     old_p = 2 * ndtr(
-        -np.abs(np.divide(found.difference, found.se, out=np.zeros_like(found.se), where=found.se > 0))
+        -np.abs(
+            np.divide(estimate.difference, estimate.se, out=np.zeros_like(estimate.se), where=estimate.se > 0)
+        )
     )
-    held = (found.lower <= truth) & (truth <= found.upper)
-    old_held = np.abs(found.difference - truth) <= ndtri(0.975) * found.se
+    covered = (estimate.lower <= truth) & (truth <= estimate.upper)
+    old_held = np.abs(estimate.difference - truth) <= ndtri(0.975) * estimate.se
     families = [
-        None if truth else float(1 - np.mean(~(p < 0.05 / FAMILY)) ** FAMILY) for p in (found.p, old_p)
+        None if truth else float(1 - np.mean(~(p < 0.05 / FAMILY)) ** FAMILY) for p in (estimate.p, old_p)
     ]
-    rate, error = float(held.mean()), float(np.sqrt(0.95 * 0.05 / held.size))
+    rate, error = float(covered.mean()), float(np.sqrt(0.95 * 0.05 / covered.size))
     holds = rate >= 0.93 - 2.5 * error and (families[0] is None or families[0] <= 0.12)
     return Row(comparison, setting, rate, families[0], float(old_held.mean()), families[1], holds)
 
@@ -97,9 +99,9 @@ def main() -> int:
             print(json.dumps(asdict(row), ensure_ascii=False), flush=True)
         else:
             families = "" if row.family is None else f"family {row.family:.2f} (was {row.old_family:.2f})"
-            said = "holds" if row.holds else "FAILS"
+            verdict = "holds" if row.holds else "FAILS"
             print(
-                f"{row.comparison:12} {row.setting:42} {row.rate:6.1%} (was {row.old_rate:6.1%}) {families:24} {said}",
+                f"{row.comparison:12} {row.setting:42} {row.rate:6.1%} (was {row.old_rate:6.1%}) {families:24} {verdict}",
                 flush=True,
             )
     return 0 if good else 1

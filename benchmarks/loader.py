@@ -53,13 +53,13 @@ def make_dataset(xrv: Any, folder: Path, paths: list[Path], augmentation: Any) -
 def same_pixels(xrv: Any, plain: Any, pixels: Any, n: int) -> bool:
     """Whether the peer's picture, warped by Pillow with our parameters, is ours."""
     parameters = AUGMENTATION.draw(np.random.default_rng(1), n)
-    ours = AUGMENTATION.apply(pixels[:n], parameters)
+    product = AUGMENTATION.apply(pixels[:n], parameters)
     to_pillow = xrv.datasets.ToPILImage()
     for i in range(n):
         shift = [round(float(share) * SIZE) for share in parameters.shift[i]]
         angle, zoom = float(parameters.angle[i]), float(parameters.zoom[i])
-        theirs = affine(to_pillow(plain[i]["img"]), angle, shift, zoom, [0.0, 0.0], fill=0)
-        if not np.array_equal(np.asarray(theirs), ours[i, 0]):
+        peer = affine(to_pillow(plain[i]["img"]), angle, shift, zoom, [0.0, 0.0], fill=0)
+        if not np.array_equal(np.asarray(peer), product[i, 0]):
             return False
     return True
 
@@ -81,14 +81,14 @@ def main(quick: bool, as_json: bool) -> None:
         loader = torch.utils.data.DataLoader(augmented, batch_size=BATCH, shuffle=True)
         batches = Batches(cache, range(n), BATCH, 0, AUGMENTATION)
 
-        def theirs() -> int:
+        def load_by_peer() -> int:
             return sum(len(batch["img"]) for batch in loader)
 
-        def ours() -> int:
+        def load_by_product() -> int:
             return sum(len(torch.from_numpy(batch.images)) for _ in range(4) for batch in batches)
 
         equal = same_pixels(xrv, make_dataset(xrv, folder, paths, None), cache.pixels, min(n, 256))
-        rates = interleaved(theirs, ours, rounds)
+        rates = interleaved(load_by_peer, load_by_product, rounds)
     show(as_json, id="L1", work="training input at 224 px, batch 64", rates=rates, target=30, equal=equal)
 
 

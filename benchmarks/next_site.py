@@ -24,7 +24,7 @@ Bounds = tuple[float, float]
 DRAWS = 1000
 
 
-def ours(estimates: Floats, variances: Floats, random: np.random.Generator) -> Bounds:
+def product_interval(estimates: Floats, variances: Floats, random: np.random.Generator) -> Bounds:
     """`next_site`."""
     return next_site(estimates, variances, 0.95)
 
@@ -43,7 +43,7 @@ def nagashima(estimates: Floats, variances: Floats, random: np.random.Generator)
     """Quantiles of mean + √τ² z − t_{k−1} se(τ²), τ² at which Q under a draw of normals is the Q that was seen."""
     k, fixed = len(estimates), 1 / variances
     form = np.diag(fixed) - np.outer(fixed, fixed) / fixed.sum()
-    seen = float(estimates @ form @ estimates)
+    statistic = float(estimates @ form @ estimates)
     normals = random.normal(size=(DRAWS, k))
 
     def q(tau2: Floats) -> Floats:
@@ -53,22 +53,22 @@ def nagashima(estimates: Floats, variances: Floats, random: np.random.Generator)
     low, high = np.zeros(DRAWS), np.full(DRAWS, 100 * float(variances.max()))
     for _ in range(45):
         middle = (low + high) / 2
-        above = q(middle) > seen
+        above = q(middle) > statistic
         low, high = np.where(above, low, middle), np.where(above, middle, high)
-    tau2 = np.where(q(np.zeros(DRAWS)) > seen, 0.0, high)
+    tau2 = np.where(q(np.zeros(DRAWS)) > statistic, 0.0, high)
     weights = 1 / (variances + tau2[:, None])
     means = (weights * estimates).sum(axis=1) / weights.sum(axis=1)
     residue = (weights * (estimates - means[:, None]) ** 2).sum(axis=1) / (k - 1)
-    moments = max(0.0, (seen - (k - 1)) / (fixed.sum() - (fixed**2).sum() / fixed.sum()))
+    moments = max(0.0, (statistic - (k - 1)) / (fixed.sum() - (fixed**2).sum() / fixed.sum()))
     mean = float(np.average(estimates, weights=1 / (variances + moments)))
     errors = np.sqrt(residue / weights.sum(axis=1))
-    drawn = mean + np.sqrt(tau2) * random.normal(size=DRAWS) - random.standard_t(k - 1, DRAWS) * errors
-    lower, upper = np.quantile(drawn, [0.025, 0.975])
+    draws = mean + np.sqrt(tau2) * random.normal(size=DRAWS) - random.standard_t(k - 1, DRAWS) * errors
+    lower, upper = np.quantile(draws, [0.025, 0.975])
     return float(lower), float(upper)
 
 
 INTERVALS: dict[str, Callable[[Floats, Floats, np.random.Generator], Bounds]] = {
-    "ours": ours,
+    "ours": product_interval,
     "customary": customary,
     "Nagashima": nagashima,
 }
@@ -97,24 +97,24 @@ def main() -> None:
     parser.add_argument("--sd", type=float, nargs="+", default=[0.0, 0.1, 0.3, 0.6])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
-    for sites in asked.sites:
-        for sd in asked.sd:
-            results = rates(sites, sd, asked.syntheses, asked.seed)
+    options = parser.parse_args()
+    for sites in options.sites:
+        for sd in options.sd:
+            results = rates(sites, sd, options.syntheses, options.seed)
             row = {
                 "sites": sites,
                 "sd": sd,
-                "syntheses": asked.syntheses,
-                "error": (0.0475 / asked.syntheses) ** 0.5,
+                "syntheses": options.syntheses,
+                "error": (0.0475 / options.syntheses) ** 0.5,
             }
             row |= {
-                f"{name} {what}": value
+                f"{name} {measure}": value
                 for name, both in results.items()
-                for what, value in zip(("rate", "width"), both, strict=True)
+                for measure, value in zip(("rate", "width"), both, strict=True)
             }
             row = {key: round(value, 4) for key, value in row.items()}
             print(
-                json.dumps(row) if asked.json else "  ".join(f"{k} {v}" for k, v in row.items()), flush=True
+                json.dumps(row) if options.json else "  ".join(f"{k} {v}" for k, v in row.items()), flush=True
             )
 
 

@@ -65,19 +65,19 @@ Floats = NDArray[np.float64]
 class Planted:
     """Causes that were drawn between two sites for a task, and those of them that count."""
 
-    drawn: frozenset[str]
+    causes: frozenset[str]
     counts: frozenset[str]
 
     def __str__(self) -> str:
-        named = [
+        words = [
             cause if cause in self.counts else f"({cause})"
             for cause in ("image", "prevalence", "label")
-            if cause in self.drawn
+            if cause in self.causes
         ]
-        return " + ".join(named) or "none"
+        return " + ".join(words) or "none"
 
 
-def drawn(a: PhantomSite, b: PhantomSite, task: str) -> frozenset[str]:
+def planted_causes(a: PhantomSite, b: PhantomSite, task: str) -> frozenset[str]:
     """Causes that differ between two sites for a task, from what was drawn."""
     one, two = a.labelling, b.labelling
     labels = (
@@ -86,12 +86,12 @@ def drawn(a: PhantomSite, b: PhantomSite, task: str) -> frozenset[str]:
         or one.flipped.get(task, 0.0) != two.flipped.get(task, 0.0)
         or (task == "Cardiomegaly" and one.cardiothoracic_threshold != two.cardiothoracic_threshold)
     )
-    found = {
+    causes = {
         "image": a.images != b.images,
         "prevalence": a.prevalence_of(task) != b.prevalence_of(task),
         "label": labels,
     }
-    return frozenset(cause for cause, differs in found.items() if differs)
+    return frozenset(cause for cause, differs in causes.items() if differs)
 
 
 def study_file(folder: Path, seed: int) -> Path:
@@ -113,15 +113,15 @@ def cells(home: Path, seed: int) -> Iterator[dict[str, Any]]:
     from xray.analyses.stored import load_study, load_tests
 
     sites = load_sites()
-    with databases(home) as found, create_engine(found.xray).connect() as connection:
+    with databases(home) as urls, create_engine(urls.xray).connect() as connection:
         study = load_study(connection, f"phantom-seed-{seed}")
         rows = list(compute(study, load_tests(connection, study)))
-        networks = _networks(connection, found.mlflow, seed)
+        networks = _networks(connection, urls.mlflow, seed)
     counts = counting(sites, networks, seed)
     for row in rows:
         a, b = (row[key].removesuffix(f"-{seed}") for key in ("trained_on_a", "trained_on_b"))
         task = TASKS[row["task_id"]]
-        causes = drawn(sites[a], sites[b], task)
+        causes = planted_causes(sites[a], sites[b], task)
         yield {**row, "a": a, "b": b, "task": task, "planted": Planted(causes, causes & counts[a, b][task])}
 
 
@@ -142,7 +142,7 @@ def counting(
         for people in [sample_cases(site, COUNTED, seed)]
         for reader in sites.values()
     }
-    found = {}
+    scores = {}
     for b in sites.values():
         drawn_as = {
             images: draw_site(replace(b, images=images), patients=unseen, size=SIZE, seed=seed)
@@ -155,23 +155,23 @@ def counting(
             by_a, by_b = (
                 read_labels(replace(b, labelling=reader.labelling), cases, seed) for reader in (a, b)
             )
-            there = _ensemble(networks[a.name], drawn_as[b.images].pixels)
-            here = there if a.images == b.images else _ensemble(networks[a.name], drawn_as[a.images].pixels)
-            lost_to_images = _auc(by_a, here) - _auc(by_a, there)
-            lost_to_labels = _auc(by_a, there) - _auc(by_b, there)
+            after = _ensemble(networks[a.name], drawn_as[b.images].pixels)
+            before = after if a.images == b.images else _ensemble(networks[a.name], drawn_as[a.images].pixels)
+            lost_to_images = _auc(by_a, before) - _auc(by_a, after)
+            lost_to_labels = _auc(by_a, after) - _auc(by_b, after)
             at_a, at_b, called_at_b = (
-                shares[who] for who in ((a.name, a.name), (b.name, a.name), (b.name, b.name))
+                shares[pair] for pair in ((a.name, a.name), (b.name, a.name), (b.name, b.name))
             )
             count = {
                 "image": lost_to_images >= LEAST_DROP,
                 "prevalence": _ratio(at_a, at_b) >= LEAST_RATIO,
                 "label": (lost_to_labels >= LEAST_DROP) | (_ratio(at_b, called_at_b) >= LEAST_RATIO),
             }
-            found[a.name, b.name] = {
+            scores[a.name, b.name] = {
                 task: frozenset(cause for cause in count if count[cause][column])
                 for column, task in enumerate(PHANTOM_TASKS)
             }
-    return found
+    return scores
 
 
 def _networks(connection: Connection, mlflow: str, seed: int) -> dict[str, list[Any]]:
@@ -183,12 +183,12 @@ def _networks(connection: Connection, mlflow: str, seed: int) -> dict[str, list[
 
     tracker = Tracker(mlflow, settings.artifacts())
     rows = connection.execute(select(Model.trained_on, Model.mlflow_model, Model.mlflow_version)).all()
-    found: dict[str, list[Any]] = {}
+    networks: dict[str, list[Any]] = {}
     for row in rows:
         if row.trained_on.endswith(f"-{seed}"):
             network = load(tracker.weights(row.mlflow_model, row.mlflow_version))
-            found.setdefault(row.trained_on.removesuffix(f"-{seed}"), []).append(network)
-    return found
+            networks.setdefault(row.trained_on.removesuffix(f"-{seed}"), []).append(network)
+    return networks
 
 
 def _ensemble(networks: Sequence[Any], pixels: NDArray[np.uint8]) -> Floats:
@@ -214,12 +214,12 @@ def outcome(planted: Planted, verdict: str) -> str:
     """One of `OUTCOMES`."""
     if verdict == "cannot tell":
         return "cannot tell"
-    named = frozenset(verdict.split(" + ")) - {"none"}
-    if named - planted.drawn:
+    claims = frozenset(verdict.split(" + ")) - {"none"}
+    if claims - planted.causes:
         return "false"
-    if planted.counts <= named:
+    if planted.counts <= claims:
         return "exact"
-    return "part" if named & planted.counts else "missed"
+    return "part" if claims & planted.counts else "missed"
 
 
 def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -228,9 +228,9 @@ def table(rows: Sequence[dict[str, Any]]) -> Iterator[str]:
     for name in [*sorted({str(row["planted"]) for row in rows}), "all"]:
         some = [row for row in rows if name in (str(row["planted"]), "all")]
         counts = Counter(outcome(row["planted"], row["verdict"]) for row in some)
-        said = Counter(row["verdict"] for row in some)
+        verdicts = Counter(row["verdict"] for row in some)
         shares = "".join(f"{counts[kind] / len(some):13.1%}" for kind in OUTCOMES)
-        yield f"{name:34}{len(some):6}{shares}   " + ", ".join(f"{v} {n}" for v, n in said.most_common())
+        yield f"{name:34}{len(some):6}{shares}   " + ", ".join(f"{v} {n}" for v, n in verdicts.most_common())
 
 
 def main() -> int:
@@ -242,37 +242,37 @@ def main() -> int:
     options.add_argument("--home", type=Path, default=Path(".xray") / "phantom_verdict")
     options.add_argument("--quick", action="store_true", help="one seed")
     options.add_argument("--json", action="store_true", help="print one JSON object per line")
-    given = options.parse_args()
-    given.home.mkdir(parents=True, exist_ok=True)
-    os.environ.update(_environment(given.home))
+    choice = options.parse_args()
+    choice.home.mkdir(parents=True, exist_ok=True)
+    os.environ.update(_environment(choice.home))
     rows = []
-    for seed in given.seeds[:1] if given.quick else given.seeds:
+    for seed in choice.seeds[:1] if choice.quick else choice.seeds:
         run = "import sys; from flows.cli import main; sys.argv[0] = 'xray'; main()"
         subprocess.run(
-            [sys.executable, "-c", run, "study", "run", str(study_file(given.home, seed))],
+            [sys.executable, "-c", run, "study", "run", str(study_file(choice.home, seed))],
             stdout=subprocess.DEVNULL,
             check=True,
             cwd=PROJECT,
         )
-        rows += [{"seed": seed, **row} for row in cells(given.home, seed)]
+        rows += [{"seed": seed, **row} for row in cells(choice.home, seed)]
     enough = [row for row in rows if min(row["n_pos_a"], row["n_pos_b"]) >= ENOUGH]
-    if given.json:
+    if choice.json:
         for row in rows:
             print(json.dumps({**row, "planted": str(row["planted"])}, default=str))
     else:
         print("\n".join(table(rows)))
         print(f"\nwith at least {ENOUGH} positives at each site")
         print("\n".join(table(enough)))
-    return _met(enough, quiet=given.json)
+    return _met(enough, quiet=choice.json)
 
 
 def _met(rows: Sequence[dict[str, Any]], quiet: bool) -> int:
     outcomes = Counter(outcome(row["planted"], row["verdict"]) for row in rows)
-    same = [row for row in rows if not row["planted"].drawn]
+    same = [row for row in rows if not row["planted"].causes]
     relabelled = [row for row in rows if _redefined(row)]
     exact, false = outcomes["exact"] / len(rows), outcomes["false"] / len(rows)
     alarms = np.mean([row["verdict"] not in ("none", "cannot tell") for row in same])
-    named = np.mean(["label" in row["verdict"] for row in relabelled])
+    rate = np.mean(["label" in row["verdict"] for row in relabelled])
     if not quiet:
         for row in rows:
             if outcome(row["planted"], row["verdict"]) == "false":
@@ -282,9 +282,9 @@ def _met(rows: Sequence[dict[str, Any]], quiet: bool) -> int:
                 )
         print(
             f"exact {exact:.1%} (75), false {false:.1%} (3), false alarms of {len(same)} where nothing was planted "
-            f"{alarms:.1%} (5), redefined or inverted, {len(relabelled)}, called labels {named:.1%} (95)"
+            f"{alarms:.1%} (5), redefined or inverted, {len(relabelled)}, called labels {rate:.1%} (95)"
         )
-    return int(exact < 0.75 or false > 0.03 or alarms > 0.05 or named < 0.95)
+    return int(exact < 0.75 or false > 0.03 or alarms > 0.05 or rate < 0.95)
 
 
 def _redefined(row: dict[str, Any]) -> bool:

@@ -38,7 +38,7 @@ COVARIATES: Final = (0, 1, 0, 1)
 """By `shipped.VARIANTS`, whether covariates are known."""
 
 
-def given(of: Findings, variant: int, pipe: int, budget: int | None) -> Floats:
+def network_inputs(of: Findings, variant: int, pipe: int, budget: int | None) -> Floats:
     """Inputs of the networks: of pipeline scores alone, or beside reads of a budget."""
     piped, left = of.piped[:, pipe], of.left[:, pipe, COVARIATES[variant]]
     if budget is None:
@@ -54,12 +54,14 @@ def after(of: Findings, variant: int, pipe: int, budget: int | None, answers: Fl
             inputs(before(of, variant), rereads.measured(of, budget))
         )
         probability = rereads.after(of, variant, budget, learned)
-    usable = np.asarray(np.isfinite(given(of, variant, pipe, budget)).all(axis=1))
+    usable = np.asarray(np.isfinite(network_inputs(of, variant, pipe, budget)).all(axis=1))
     cost, se = of.piped[:, pipe, :2].T
     alike = of.alike[:, variant]
-    made = np.where((usable & alike)[:, None], answers, probability)
-    made[:, IMAGE] = np.where(~alike & np.isfinite(cost), ndtr((cost - COUNTS_FROM) / se), made[:, IMAGE])
-    return made
+    probability_after = np.where((usable & alike)[:, None], answers, probability)
+    probability_after[:, IMAGE] = np.where(
+        ~alike & np.isfinite(cost), ndtr((cost - COUNTS_FROM) / se), probability_after[:, IMAGE]
+    )
+    return probability_after
 
 
 def settled(probability: Floats, loss_ratio: float) -> Flags:
@@ -91,33 +93,33 @@ def fit(of: Findings) -> dict[str, Networks]:
     world = np.unique(np.char.add(of.generator, of.world.astype(str)), return_inverse=True)[1]
     fold = np.random.default_rng(0).permutation(int(world.max()) + 1)[world] % rereads.FOLDS
     variants, pipes = range(of.probability.shape[1]), range(len(PIPED))
-    made: dict[str, Networks] = {}
-    answered: dict[tuple[int, int, int | None], Floats] = {}
+    networks: dict[str, Networks] = {}
+    cache: dict[tuple[int, int, int | None], Floats] = {}
     for name, names, budgets in (
         ("alone", pipeline_update.ALONE, [None]),
         ("reads", pipeline_update.BOTH, list(range(len(BUDGETS)))),
     ):
         cases = [(v, p, b) for v in variants for p in pipes for b in budgets]
-        x = np.concatenate([given(of, *case) for case in cases])
+        x = np.concatenate([network_inputs(of, *case) for case in cases])
         y, folds = np.tile(of.counts.astype(float), (len(cases), 1)), np.tile(fold, len(cases))
         usable = np.isfinite(x).all(axis=1)
-        made[name], answers = fitted(x[usable], y[usable], folds[usable], names)
+        networks[name], answers = fitted(x[usable], y[usable], folds[usable], names)
         every = np.zeros_like(y)
         every[usable] = answers
-        answered |= dict(zip(cases, np.split(every, len(cases)), strict=True))
-    made["chances"] = _chances(of, fold, answered)
-    return made
+        cache |= dict(zip(cases, np.split(every, len(cases)), strict=True))
+    networks["chances"] = _chances(of, fold, cache)
+    return networks
 
 
 def _chances(
-    of: Findings, fold: NDArray[np.int64], answered: dict[tuple[int, int, int | None], Floats]
+    of: Findings, fold: NDArray[np.int64], cache: dict[tuple[int, int, int | None], Floats]
 ) -> Networks:
     xs, hits, folds = [], [], []
-    for (v, p, b), answers in answered.items():
+    for (v, p, b), answers in cache.items():
         if b is None:
             continue
         probabilities = {
-            "piped": after(of, v, p, None, answered[v, p, None]),
+            "piped": after(of, v, p, None, cache[v, p, None]),
             "both": after(of, v, p, b, answers),
             "reads": rereads.after(
                 of,
@@ -142,7 +144,9 @@ def probabilities(of: Findings, variant: int, pipe: int | None, budget: int | No
     """After what was measured, by the coefficients that come along."""
     if pipe is not None:
         name = "pipeline_alone" if budget is None else "pipeline_reads"
-        return after(of, variant, pipe, budget, networks(name).answers(given(of, variant, pipe, budget)))
+        return after(
+            of, variant, pipe, budget, networks(name).answers(network_inputs(of, variant, pipe, budget))
+        )
     if budget is None:
         return of.probability[:, variant]
     answers = networks("reread_updates").answers(inputs(before(of, variant), rereads.measured(of, budget)))
@@ -151,16 +155,16 @@ def probabilities(of: Findings, variant: int, pipe: int | None, budget: int | No
 
 def tables(of: Findings, loss_ratio: float, variant: int = VARIANT) -> dict[str, Any]:
     """All that is counted of one generator's rows."""
-    chosen = one_each(of)
-    some, enough = of.take(chosen), of.fewest >= ENOUGH
-    made: dict[str, Any] = {"worlds": len(chosen)}
+    selection = one_each(of)
+    some, enough = of.take(selection), of.fewest >= ENOUGH
+    results: dict[str, Any] = {"worlds": len(selection)}
     for budget in (None, READS):
         for pipe in (None, 0, 1):
             probability = probabilities(of, variant, pipe, budget)
             measures = [cause for cause, of_kind in ((IMAGE, pipe), (LABEL, budget)) if of_kind is not None]
             alike = some.alike[:, variant]
             line: dict[str, Any] = {
-                **rates(list(outcomes(some, probability[chosen], alike, loss_ratio, measures))),
+                **rates(list(outcomes(some, probability[selection], alike, loss_ratio, measures))),
                 "calibration": {
                     name: calibration(probability[enough, k], of.counts[enough, k])
                     for k, name in enumerate(("image", "population", "prevalence", "label"))
@@ -170,10 +174,10 @@ def tables(of: Findings, loss_ratio: float, variant: int = VARIANT) -> dict[str,
                 line |= _piped(of, pipe, enough) | _promises(
                     of, variant, pipe, budget, loss_ratio, probability
                 )
-            made[
+            results[
                 f"{0 if budget is None else 200} reads, {('no', '200', 'all')[0 if pipe is None else pipe + 1]} images"
             ] = line
-    return made
+    return results
 
 
 def _piped(of: Findings, pipe: int, enough: Flags) -> dict[str, float]:
@@ -181,14 +185,14 @@ def _piped(of: Findings, pipe: int, enough: Flags) -> dict[str, float]:
     usable = np.asarray(np.isfinite(se) & enough)
     counts = usable & of.counts[:, IMAGE]
 
-    def held(truth: Floats, flags: Flags) -> float:
+    def coverage(truth: Floats, flags: Flags) -> float:
         return float(((lower <= truth) & (truth <= upper))[flags].mean())
 
     return {
-        "held": held(of.piped_cost, usable),
-        "held where image counts": held(of.piped_cost, counts),
-        "share held": held(of.shares[:, IMAGE], usable),
-        "share held where image counts": held(of.shares[:, IMAGE], counts),
+        "held": coverage(of.piped_cost, usable),
+        "held where image counts": coverage(of.piped_cost, counts),
+        "share held": coverage(of.shares[:, IMAGE], usable),
+        "share held where image counts": coverage(of.shares[:, IMAGE], counts),
         "width": float(np.median((upper - lower)[usable])),
         "bias": float((cost - of.piped_cost)[usable].mean()),
     }
@@ -204,36 +208,39 @@ def _promises(
     first = settled(of.probability[:, variant], loss_ratio)
     unlike = ~of.alike[:, variant]
     clear, right = settled(probability, loss_ratio), rightly(of, probability)
-    made: dict[str, Any] = {}
+    results: dict[str, Any] = {}
     whole = "whole by both" if budget is not None else "whole"
-    for name, doubt, done, correct in (
+    for name, doubt, is_settled, correct in (
         ("image", unlike | ~first[:, IMAGE], clear[:, [IMAGE]], right[:, [IMAGE]]),
         (whole, unlike | ~first.all(axis=1), clear, right),
     ):
         if budget is not None and name == "image":
             continue
-        done, correct = np.asarray(done.all(axis=1)), np.asarray((done & correct).all(axis=1))
+        is_settled, correct = (
+            np.asarray(is_settled.all(axis=1)),
+            np.asarray((is_settled & correct).all(axis=1)),
+        )
         chance = foretold[:, pipeline_update.SETTLED.index(name)]
         promised = doubt & enough & (chance >= PROMISE)
-        made[f"promised {name}"] = {
+        results[f"promised {name}"] = {
             "in doubt": int((doubt & enough).sum()),
-            "settled": float(done[doubt & enough].mean()),
+            "settled": float(is_settled[doubt & enough].mean()),
             "foretold": float(chance[doubt & enough].mean()),
             "promised": int(promised.sum()),
-            "kept": float(done[promised].mean()) if promised.any() else None,
+            "kept": float(is_settled[promised].mean()) if promised.any() else None,
             "rightly": float(correct[promised].mean()) if promised.any() else None,
         }
-    return made
+    return results
 
 
-def lines(name: str, made: dict[str, Any]) -> Iterator[str]:
+def lines(name: str, results: dict[str, Any]) -> Iterator[str]:
     """As text."""
     head = (*OUTCOMES, "misdirected")
-    yield f"{name}, {made['worlds']} worlds".ljust(28) + "".join(f"{of:>13}" for of in head)
-    for key, of in made.items():
+    yield f"{name}, {results['worlds']} worlds".ljust(28) + "".join(f"{of:>13}" for of in head)
+    for key, of in results.items():
         if not isinstance(of, dict):
             continue
-        yield f"{key:28}" + "".join(f"{of[what]:13.1%}" for what in head)
+        yield f"{key:28}" + "".join(f"{of[column]:13.1%}" for column in head)
         yield "    " + "  ".join(
             f"{cause} {line['slope']:.2f}/{line['ece']:.3f}" for cause, line in of["calibration"].items()
         )
@@ -245,10 +252,10 @@ def lines(name: str, made: dict[str, Any]) -> Iterator[str]:
             )
         for promise, p in of.items():
             if promise.startswith("promised"):
-                kept = "" if p["kept"] is None else f", kept {p['kept']:.1%}, rightly {p['rightly']:.1%}"
+                suffix = "" if p["kept"] is None else f", kept {p['kept']:.1%}, rightly {p['rightly']:.1%}"
                 yield (
                     f"    {promise}: in doubt {p['in doubt']}, settled {p['settled']:.1%} (foretold {p['foretold']:.1%}); "
-                    f"promised {p['promised']}{kept}"
+                    f"promised {p['promised']}{suffix}"
                 )
 
 
@@ -267,11 +274,11 @@ def main() -> int:
             Path(f"xray/stats/pipeline_{name}.csv").write_text(as_text(several), encoding="utf-8")
         return 0
     for generator in np.unique(of.generator):
-        made = tables(of.take(of.generator == generator), choice.loss_ratio)
+        results = tables(of.take(of.generator == generator), choice.loss_ratio)
         print(
-            json.dumps({"generator": str(generator), **made})
+            json.dumps({"generator": str(generator), **results})
             if choice.json
-            else "\n".join(lines(str(generator), made)) + "\n"
+            else "\n".join(lines(str(generator), results)) + "\n"
         )
     return 0
 

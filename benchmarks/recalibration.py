@@ -40,17 +40,17 @@ def draw(random: np.random.Generator, patients: int, images: int) -> tuple[Float
 
 def truth(probability: Floats, logits: Floats) -> Floats:
     """`MEASURES` of logits whose true probabilities are these: fits to the probabilities themselves."""
-    said = expit(logits)
+    risk = expit(logits)
     design = np.stack([np.ones(len(logits)), logits], axis=1)
     line = np.array([0.0, 1.0])
     for _ in range(10):
         mean = expit(design @ line)
         information = design.T @ (design * (mean * (1 - mean))[:, None])
         line = line + np.linalg.solve(information, design.T @ (probability - mean))
-    brier = np.mean(probability * (1 - said) ** 2 + (1 - probability) * said**2)
-    order = np.argsort(said, kind="stable")
-    gaps = [abs((probability[part] - said[part]).sum()) for part in np.array_split(order, 10)]
-    return np.array([in_the_large(probability, logits), *line, brier, sum(gaps) / len(said)])
+    brier = np.mean(probability * (1 - risk) ** 2 + (1 - probability) * risk**2)
+    order = np.argsort(risk, kind="stable")
+    gaps = [abs((probability[part] - risk[part]).sum()) for part in np.array_split(order, 10)]
+    return np.array([in_the_large(probability, logits), *line, brier, sum(gaps) / len(risk)])
 
 
 def coverage(method: Method | None, n_pos: int, images: int, simulations: int) -> tuple[int, Floats]:
@@ -68,11 +68,11 @@ def coverage(method: Method | None, n_pos: int, images: int, simulations: int) -
             if fitted.reason or reason:
                 continue
             target = fitted.apply(further)
-        found = calibration_measures(labels, judged, patients, fitted_here=method is not None)
-        if found.reason:
+        measures = calibration_measures(labels, judged, patients, fitted_here=method is not None)
+        if measures.reason:
             continue
         values = truth(real, target)
-        bounds = [(found.measures[name].lower, found.measures[name].upper) for name in MEASURES]
+        bounds = [(measures.measures[name].lower, measures.measures[name].upper) for name in MEASURES]
         covered.append([low <= value <= high for value, (low, high) in zip(values, bounds, strict=True)])
     return len(covered), np.mean(covered, axis=0)
 

@@ -51,12 +51,12 @@ def draw_nih(path: Path, rows: int) -> None:
     """A file with the columns and the variety of Data_Entry_2017.csv."""
     rng = np.random.default_rng(0)
     patient = np.sort(rng.integers(1, 30_806, rows))
-    drawn = rng.random((rows, len(FINDINGS))) < 0.05
+    present = rng.random((rows, len(FINDINGS))) < 0.05
     names = np.array(FINDINGS)
     pd.DataFrame(
         {
             "Image Index": [f"{p:08d}_{i:06d}.png" for i, p in enumerate(patient)],
-            "Finding Labels": ["|".join(names[row]) or "No Finding" for row in drawn],
+            "Finding Labels": ["|".join(names[row]) or "No Finding" for row in present],
             "Follow-up #": rng.integers(0, 180, rows),
             "Patient ID": patient,
             "Patient Age": [f"{age:03d}Y" for age in rng.integers(1, 95, rows)],
@@ -105,23 +105,23 @@ def measure(name: str, path: Path) -> Run:
         upgrade(engine)
         request = DatasetRequest(name, dataset(name).site, name, path, None, None, labels_only=True)
         clock, cpu = time.perf_counter(), time.process_time()
-        done = register_request(engine, request, "corrected")
+        registration = register_request(engine, request, "corrected")
         clock, cpu = time.perf_counter() - clock, time.process_time() - cpu
         memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024
         with engine.begin() as connection:
             tasks = count_states(connection, name)["tasks"]
-    found = {task: counted["positive"] for task, counted in tasks.items()}
-    work = f"{done.n_images:,} label rows of {name}, from {path.name} to frozen cohorts"
+    positives_of = {task: states["positive"] for task, states in tasks.items()}
+    work = f"{registration.n_images:,} label rows of {name}, from {path.name} to frozen cohorts"
     return Run(
         f"R-{name}",
         work,
-        done.n_images,
+        registration.n_images,
         round(clock, 2),
         round(cpu, 2),
         memory,
         LIMIT_SECONDS[name],
         LIMIT_MB,
-        found == positives(name, path),
+        positives_of == positives(name, path),
     )
 
 
@@ -158,12 +158,12 @@ def main() -> None:
 
 
 def _files(folder: Path, part: int) -> dict[str, Path]:
-    given = sorted(Path(os.environ.get("XRAY_LABELS") or "/nowhere").glob("Data_Entry_2017.csv*"))
+    published = sorted(Path(os.environ.get("XRAY_LABELS") or "/nowhere").glob("Data_Entry_2017.csv*"))
     nih, chexpert = folder / "Data_Entry_2017.csv", folder / "train.csv"
-    if not given or part > 1:
+    if not published or part > 1:
         draw_nih(nih, NIH_ROWS // part)
     draw_chexpert(chexpert, CHEXPERT_ROWS // part)
-    return {"nih": given[0] if given and part == 1 else nih, "chexpert": chexpert}
+    return {"nih": published[0] if published and part == 1 else nih, "chexpert": chexpert}
 
 
 def _line(run: Run) -> str:

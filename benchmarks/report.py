@@ -33,7 +33,9 @@ class Timing:
     ratio: float
 
 
-def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int, repeats: int = 1) -> Timing:
+def compare(
+    peer: Callable[[], object], product: Callable[[], object], rounds: int, repeats: int = 1
+) -> Timing:
     """CPU time of both sides, one after the other in every round, so that a busy machine hurts both.
 
     Ours runs `repeats` times a round, where once would be too short to time. Call both once before, so that
@@ -45,17 +47,17 @@ def compare(peer: Callable[[], object], ours: Callable[[], object], rounds: int,
         peer()
         between = time.process_time()
         for _ in range(repeats):
-            ours()
+            product()
         end = time.process_time()
         peers.append(between - start)
         own.append((end - between) / repeats)
-    ratios = [theirs / mine for theirs, mine in zip(peers, own, strict=True)]
+    ratios = [peer_seconds / seconds for peer_seconds, seconds in zip(peers, own, strict=True)]
     return Timing(statistics.median(peers), statistics.median(own), statistics.median(ratios))
 
 
-def arguments(what: str | None) -> argparse.Namespace:
+def arguments(description: str | None) -> argparse.Namespace:
     """The options that every benchmark has: --quick (within a minute) and --json (one object per line)."""
-    parser = argparse.ArgumentParser(description=what)
+    parser = argparse.ArgumentParser(description=description)
     parser.add_argument("--quick", action="store_true", help="fewer rounds: ends within a minute")
     parser.add_argument("--json", action="store_true", help="print one JSON object per line")
     return parser.parse_args()

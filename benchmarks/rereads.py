@@ -57,11 +57,11 @@ def after(of: Findings, variant: int, budget: int, answers: Floats) -> Floats:
     label in cases unlike the simulated ones.
     """
     usable = np.asarray(np.isfinite(measured(of, budget)).all(axis=1))
-    made = np.where(usable[:, None], answers, of.probability[:, variant])
+    probability = np.where(usable[:, None], answers, of.probability[:, variant])
     difference, se = measured(of, budget)[:, :2].T
     alone = of.probability[:, variant].copy()
     alone[:, LABEL] = np.where(usable, ndtr((difference - COUNTS_FROM) / se), alone[:, LABEL])
-    return np.where(of.alike[:, variant][:, None], made, alone)
+    return np.where(of.alike[:, variant][:, None], probability, alone)
 
 
 def outcomes(
@@ -69,27 +69,29 @@ def outcomes(
 ) -> NDArray[np.str_]:
     """One of `OUTCOMES` per row, with "misdirected". In an unlike case, only causes that were measured may be named."""
     limit = loss_ratio / (1 + loss_ratio)
-    named = probability >= limit
-    named &= alike[:, None] | np.isin(np.arange(4), measures)
-    doubtful = ~named & (probability > 1 - limit)
+    claims = probability >= limit
+    claims &= alike[:, None] | np.isin(np.arange(4), measures)
+    doubtful = ~claims & (probability > 1 - limit)
     silent = (
-        (~alike & ~named.any(axis=1)) | (of.fewest < FEWEST) | (~named.any(axis=1) & doubtful.any(axis=1))
+        (~alike & ~claims.any(axis=1)) | (of.fewest < FEWEST) | (~claims.any(axis=1) & doubtful.any(axis=1))
     )
-    false = (named & ~of.drawn).any(axis=1)
-    hit = (named & of.counts).any(axis=1)
-    made = np.where((named | ~of.counts).all(axis=1), "exact", np.where(hit, "part", "missed")).astype("U12")
-    made[false] = "false"
-    made[false & of.counts.any(axis=1) & ~(named & of.drawn).any(axis=1)] = "misdirected"
-    made[silent] = "cannot tell"
-    return made
+    false = (claims & ~of.drawn).any(axis=1)
+    hit = (claims & of.counts).any(axis=1)
+    outcome = np.where((claims | ~of.counts).all(axis=1), "exact", np.where(hit, "part", "missed")).astype(
+        "U12"
+    )
+    outcome[false] = "false"
+    outcome[false & of.counts.any(axis=1) & ~(claims & of.drawn).any(axis=1)] = "misdirected"
+    outcome[silent] = "cannot tell"
+    return outcome
 
 
 def settled(of: Findings, probability: Floats, loss_ratio: float) -> Flags:
     """Whether label is named or ruled out, and whether rightly: where it was drawn, or does not count; (n, 2)."""
     limit, label = loss_ratio / (1 + loss_ratio), probability[:, LABEL]
-    named, excluded = label >= limit, label <= 1 - limit
-    right = (named & of.drawn[:, LABEL]) | (excluded & ~of.counts[:, LABEL])
-    return np.column_stack([named | excluded, right])
+    claimed, excluded = label >= limit, label <= 1 - limit
+    right = (claimed & of.drawn[:, LABEL]) | (excluded & ~of.counts[:, LABEL])
+    return np.column_stack([claimed | excluded, right])
 
 
 def in_doubt(of: Findings, variant: int, loss_ratio: float) -> Flags:
@@ -110,33 +112,33 @@ def fitted(x: Floats, y: Floats, fold: NDArray[np.int64], names: tuple[str, ...]
         net = nn.Sequential(nn.Linear(x.shape[1], HIDDEN), nn.Tanh(), nn.Linear(HIDDEN, y.shape[1]))
         optimiser = torch.optim.AdamW(net.parameters(), lr=5e-3, weight_decay=DECAY)
         loss = nn.BCEWithLogitsLoss()
-        best, kept = np.inf, {}
+        best, state = np.inf, {}
         for step in range(500):
-            chosen = torch.nonzero(own).flatten()
-            chosen = chosen[torch.randint(len(chosen), (2048,))]
+            selection = torch.nonzero(own).flatten()
+            selection = selection[torch.randint(len(selection), (2048,))]
             optimiser.zero_grad()
-            loss(net(z[chosen] + 0.05 * torch.randn_like(z[chosen])), t[chosen]).backward()
+            loss(net(z[selection] + 0.05 * torch.randn_like(z[selection])), t[selection]).backward()
             optimiser.step()
             if step % 50 == 49:
                 with torch.no_grad():
                     value = float(loss(net(z[~own]), t[~own]))
                 if value < best:
-                    best, kept = value, {name: of.detach().clone() for name, of in net.state_dict().items()}
-        net.load_state_dict(kept)
+                    best, state = value, {name: of.detach().clone() for name, of in net.state_dict().items()}
+        net.load_state_dict(state)
         with torch.no_grad():
             answers[fold == number] = torch.sigmoid(net(z[~own])).numpy()
         parts.append(
             [
-                kept[f"{layer}.{what}"].numpy().astype(np.float64)
+                state[f"{layer}.{part}"].numpy().astype(np.float64)
                 for layer in (0, 2)
-                for what in ("weight", "bias")
+                for part in ("weight", "bias")
             ]
         )
     first, first_bias, second, second_bias = (np.stack(of) for of in zip(*parts, strict=True))
-    made = Networks(
+    networks = Networks(
         names, centre, scale, first.transpose(0, 2, 1), first_bias, second.transpose(0, 2, 1), second_bias
     )
-    return made, answers
+    return networks, answers
 
 
 def fit(of: Findings) -> tuple[Networks, Networks]:
@@ -181,17 +183,17 @@ def coverage(of: Findings, budget: int) -> dict[str, float]:
     lower, upper, value = (m[:, MEASURED.index(name)] for name in ("lower", "upper", "difference"))
     usable = np.isfinite(lower) & (of.fewest >= ENOUGH)
 
-    def held(truth: Floats, chosen: Flags) -> float:
-        return float(((lower <= truth) & (truth <= upper))[usable & chosen].mean())
+    def covered(truth: Floats, selection: Flags) -> float:
+        return float(((lower <= truth) & (truth <= upper))[usable & selection].mean())
 
     every, counts = np.ones(len(of), dtype=np.bool_), of.counts[:, LABEL]
     return {
         "findings": int(usable.sum()),
-        "held": held(of.relabelled, every),
-        "held where label counts": held(of.relabelled, counts),
-        "held where it was not drawn": held(of.relabelled, ~of.drawn[:, LABEL]),
-        "share held": held(of.shares[:, LABEL], every),
-        "sample held": held(of.sampled, every),
+        "held": covered(of.relabelled, every),
+        "held where label counts": covered(of.relabelled, counts),
+        "held where it was not drawn": covered(of.relabelled, ~of.drawn[:, LABEL]),
+        "share held": covered(of.shares[:, LABEL], every),
+        "sample held": covered(of.sampled, every),
         "bias": float((value - of.sampled)[usable].mean()),
         "width": float(np.median((upper - lower)[usable])),
         "error": float(np.sqrt(np.mean((value - of.sampled)[usable] ** 2))),
@@ -200,11 +202,11 @@ def coverage(of: Findings, budget: int) -> dict[str, float]:
 
 def tables(of: Findings, loss_ratio: float) -> dict[str, Any]:
     """All that is counted of one generator's rows."""
-    chosen = one_each(of)
-    some = of.take(chosen)
-    made: dict[str, Any] = {"worlds": len(chosen)}
+    selection = one_each(of)
+    some = of.take(selection)
+    results: dict[str, Any] = {"worlds": len(selection)}
     alike = some.alike[:, VARIANT]
-    made["without reads"] = rates(list(outcomes(some, some.probability[:, VARIANT], alike, loss_ratio)))
+    results["without reads"] = rates(list(outcomes(some, some.probability[:, VARIANT], alike, loss_ratio)))
     chances = networks("reread_chances")
     for budget, reads in enumerate(BUDGETS):
         answers = networks("reread_updates").answers(inputs(before(of, VARIANT), measured(of, budget)))
@@ -216,57 +218,59 @@ def tables(of: Findings, loss_ratio: float) -> dict[str, Any]:
         )[:, 0]
         enough = of.fewest >= ENOUGH
         doubt = in_doubt(of, VARIANT, loss_ratio) & enough
-        done, right = settled(of, probability, loss_ratio).T
+        is_settled, right = settled(of, probability, loss_ratio).T
         promised = doubt & (foretold >= PROMISE)
-        made[f"{reads} reads"] = {
+        results[f"{reads} reads"] = {
             "coverage": coverage(of, budget),
-            **rates(list(outcomes(some, probability[chosen], alike, loss_ratio, [LABEL]))),
+            **rates(list(outcomes(some, probability[selection], alike, loss_ratio, [LABEL]))),
             "calibration": {
                 name: calibration(probability[enough, k], of.counts[enough, k])
                 for k, name in enumerate(("image", "population", "prevalence", "label"))
             },
             "in doubt": int(doubt.sum()),
-            "settled": float(done[doubt].mean()),
+            "settled": float(is_settled[doubt].mean()),
             "rightly": float(right[doubt].mean()),
             "chance": float(foretold[doubt].mean()),
             "promised": int(promised.sum()),
-            "kept": float(done[promised].mean()) if promised.any() else None,
+            "kept": float(is_settled[promised].mean()) if promised.any() else None,
             "kept rightly": float(right[promised].mean()) if promised.any() else None,
             "chances": [
-                (float(foretold[at].mean()), float(done[at].mean()), int(at.sum()))
+                (float(foretold[at].mean()), float(is_settled[at].mean()), int(at.sum()))
                 for low in np.arange(0, 1, 0.1)
                 for at in [doubt & (foretold >= low) & (foretold < low + 0.1)]
                 if at.any()
             ],
             "label where it counts": float(
-                (probability[chosen][some.counts[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
+                (probability[selection][some.counts[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
             ),
             "label where it was not drawn": float(
-                (probability[chosen][~some.drawn[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
+                (probability[selection][~some.drawn[:, LABEL], LABEL] >= loss_ratio / (1 + loss_ratio)).mean()
             ),
         }
-    return made
+    return results
 
 
-def lines(name: str, made: dict[str, Any]) -> Iterator[str]:
+def lines(name: str, results: dict[str, Any]) -> Iterator[str]:
     """As text."""
     head = (*OUTCOMES, "misdirected")
-    yield f"{name}, {made['worlds']} worlds" + "".join(f"{of:>13}" for of in head)
-    yield f"{'without reads':24}" + "".join(f"{made['without reads'][of]:13.1%}" for of in head)
-    for key, of in made.items():
+    yield f"{name}, {results['worlds']} worlds" + "".join(f"{of:>13}" for of in head)
+    yield f"{'without reads':24}" + "".join(f"{results['without reads'][of]:13.1%}" for of in head)
+    for key, of in results.items():
         if key.endswith(" reads") and key != "without reads":
-            yield f"{key:24}" + "".join(f"{of[what]:13.1%}" for what in head)
+            yield f"{key:24}" + "".join(f"{of[column]:13.1%}" for column in head)
             c = of["coverage"]
             yield (
                 f"    difference held {c['held']:.1%}, where label counts {c['held where label counts']:.1%}, where it was "
                 f"not drawn {c['held where it was not drawn']:.1%}; share held {c['share held']:.1%}; "
                 f"width {c['width']:.3f}; bias {c['bias']:.4f}"
             )
-            kept = "" if of["kept"] is None else f", kept {of['kept']:.1%}, rightly {of['kept rightly']:.1%}"
+            suffix = (
+                "" if of["kept"] is None else f", kept {of['kept']:.1%}, rightly {of['kept rightly']:.1%}"
+            )
             yield (
                 f"    in doubt {of['in doubt']}, settled {of['settled']:.1%}, rightly {of['rightly']:.1%} (foretold "
-                f"{of['chance']:.1%}); promised {of['promised']}{kept}; label named {of['label where it counts']:.1%} where "
-                f"it counts, {of['label where it was not drawn']:.1%} where it was not drawn"
+                f"{of['chance']:.1%}); promised {of['promised']}{suffix}; label named {of['label where it counts']:.1%} "
+                f"where it counts, {of['label where it was not drawn']:.1%} where it was not drawn"
             )
             yield "    " + "  ".join(
                 f"{name} {line['slope']:.2f}/{line['ece']:.3f}" for name, line in of["calibration"].items()
@@ -281,18 +285,18 @@ def main() -> int:
     options.add_argument("words", nargs="+", help="fit FOLDER, or FOLDER")
     options.add_argument("--json", action="store_true")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
-    given = options.parse_args()
-    of = load(Path(given.words[-1]).glob("*.npz"))
-    if given.words[0] == "fit":
+    choice = options.parse_args()
+    of = load(Path(choice.words[-1]).glob("*.npz"))
+    if choice.words[0] == "fit":
         for name, several in zip(("updates", "chances"), fit(of), strict=True):
             Path(f"xray/stats/reread_{name}.csv").write_text(as_text(several), encoding="utf-8")
         return 0
     for generator in np.unique(of.generator):
-        made = tables(of.take(of.generator == generator), given.loss_ratio)
+        results = tables(of.take(of.generator == generator), choice.loss_ratio)
         print(
-            json.dumps({"generator": str(generator), **made})
-            if given.json
-            else "\n".join(lines(generator, made)) + "\n"
+            json.dumps({"generator": str(generator), **results})
+            if choice.json
+            else "\n".join(lines(generator, results)) + "\n"
         )
     return 0
 

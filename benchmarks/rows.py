@@ -75,12 +75,12 @@ def own(command: int) -> list[psutil.Process]:
 def same(scores: pd.DataFrame, file: Path) -> bool:
     """Whether a CSV of image, task, probability has every score, to what a stored logit (4 bytes) can hold."""
     stored = pd.read_csv(file).sort_values(["image", "task"], ignore_index=True)
-    wanted = scores.sort_values(["image", "finding"], ignore_index=True)
+    expected = scores.sort_values(["image", "finding"], ignore_index=True)
     return (
-        len(stored) == len(wanted)
-        and bool((stored["image"] == wanted["image"]).all())
-        and bool((stored["task"] == wanted["finding"]).all())
-        and bool(np.allclose(stored["probability"], wanted["score"], rtol=0, atol=1e-6))
+        len(stored) == len(expected)
+        and bool((stored["image"] == expected["image"]).all())
+        and bool((stored["task"] == expected["finding"]).all())
+        and bool(np.allclose(stored["probability"], expected["score"], rtol=0, atol=1e-6))
     )
 
 
@@ -91,7 +91,7 @@ def rows(quick: bool) -> Iterator[Row]:
     try:
         n = N_IMAGES // 50 if quick else N_IMAGES
         scores = draw(folder, n)
-        said = folder / "said.txt"
+        output = folder / "said.txt"
         add = (
             "dataset",
             "add",
@@ -103,11 +103,11 @@ def rows(quick: bool) -> Iterator[Row]:
             "--site",
             "ward",
         )
-        watched(home, *add, "--labels-only", "--protocol", "external", output=said, with_server=True)
+        watched(home, *add, "--labels-only", "--protocol", "external", output=output, with_server=True)
         words = ("predictions", "import", str(folder / "scores.csv"), "--model", "vendor", "--cohort", "ours")
         kind = ("--kind", "probability", "--protocol", "external")
-        seconds, megabytes = watched(home, *words, *kind, output=said, with_server=True)
-        left, needed = watched(home, "sql", "--csv", QUERY, output=csv, with_server=False)
+        seconds, megabytes = watched(home, *words, *kind, output=output, with_server=True)
+        left, export_megabytes = watched(home, "sql", "--csv", QUERY, output=csv, with_server=False)
         equal = same(scores, csv)
         about = f"{len(scores) / 1e6:.3g} M rows; peer: the limit"
         yield Row("Q3", f"xray predictions import, {about}", SECONDS, seconds, SECONDS / seconds, "s", equal)
@@ -115,7 +115,7 @@ def rows(quick: bool) -> Iterator[Row]:
             "Q3", f"its memory, {about}", IMPORT_MB, megabytes, IMPORT_MB / megabytes, "MB with server", equal
         )
         work = f"memory of xray sql --csv, {len(scores) / 1e6:.3g} M rows in {left:.0f} s; peer: the limit"
-        yield Row("Q3", work, EXPORT_MB, needed, EXPORT_MB / needed, "MB", equal)
+        yield Row("Q3", work, EXPORT_MB, export_megabytes, EXPORT_MB / export_megabytes, "MB", equal)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

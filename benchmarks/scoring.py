@@ -22,7 +22,7 @@ import torch
 
 from benchmarks._pixels import show
 from benchmarks.loader import make_pictures
-from benchmarks.training import Side, Theirs, cached, labels_of
+from benchmarks.training import Peer, Side, cached, labels_of
 from xray.cores import cores
 from xray.learning import infer
 from xray.learning.foreign_card import card_of
@@ -50,8 +50,8 @@ def network_of(way: str, size: int) -> Network:
     return network.to(memory_format=torch.channels_last).eval()
 
 
-class Ours:
-    """A scorer on a cache of pictures; `made` is the CPU time of making its program."""
+class Product:
+    """A scorer on a cache of pictures; `program_seconds` is the CPU time of making its program."""
 
     def __init__(self, way: str, folder: Path, size: int) -> None:
         os.environ[CPU_RUNTIME] = way.split()[0]
@@ -60,7 +60,7 @@ class Ours:
         began = time.process_time()
         self.scorer = Scorer(network_of(way, size))
         self.scorer.for_pictures(self.pixels, self.positions)
-        self.made = time.process_time() - began
+        self.program_seconds = time.process_time() - began
 
     def score(self) -> int:
         return len(self.scorer.score(self.pixels, self.positions))
@@ -86,11 +86,11 @@ def elsewhere(folder: Path, pixels: Grey, size: int, rounds: int) -> None:
     rates: dict[int, list[float]] = {1: [], cores(): []}
     logits: dict[int, Any] = {}
     for _ in range(rounds + 1):
-        for threads, seen in rates.items():
+        for threads, rates_seen in rates.items():
             began = time.perf_counter()
             logits[threads] = infer.score(model, pixels, positions, threads=threads)
-            seen.append(len(positions) / (time.perf_counter() - began))
-    one, many = (float(np.median(seen[1:])) for seen in rates.values())
+            rates_seen.append(len(positions) / (time.perf_counter() - began))
+    one, many = (float(np.median(series[1:])) for series in rates.values())
     equal = "bits equal" if np.array_equal(logits[1], logits[cores()]) else "BITS DIFFER"
     click.echo(
         f"ONNX model, images/s: one core {one:.1f}, {cores()} cores {many:.1f}, ×{many / one:.2f}, {equal}"
@@ -114,11 +114,11 @@ def main(quick: bool, as_json: bool, script: Path | None, rounds: int) -> None:
         make_pictures(folder, n, size)
         pixels = cached(folder, size)
         equal = same_logits(pixels, size)
-        sides = {way: Side(Ours, way, folder, size) for way in WAYS}
+        sides = {way: Side(Product, way, folder, size) for way in WAYS}
         if script is not None and script.exists():
-            theirs = Side(Theirs, script, folder, size, labels_of(n), 32)
+            peer = Side(Peer, script, folder, size, labels_of(n), 32)
             turns = [
-                [theirs.rate("score"), *(side.rate("score") for side in sides.values())]
+                [peer.rate("score"), *(side.rate("score") for side in sides.values())]
                 for _ in range(rounds + 1)
             ]
             rates = np.array(turns)[1:]

@@ -69,25 +69,25 @@ def worlds(name: str, seed: int, pairs: int, of: Any) -> Iterator[World]:
         yield world(own, plant(own, rng), score, rng)
 
 
-def drawn(name: str, seeds: range, pairs: int, kept: Path | None, reads: Path | None) -> Rows:
-    """Evidence and truth of a hospital's pairs. kept: a folder of rows, so that an interrupted run goes on."""
+def draw_rows(name: str, seeds: range, pairs: int, cache: Path | None, reads: Path | None) -> Rows:
+    """Evidence and truth of a hospital's pairs. cache: a folder of rows, so that an interrupted run goes on."""
     parts, of = [], None
     for seed in seeds:
-        path = None if kept is None else kept / f"{name}-{seed}.npz"
+        path = None if cache is None else cache / f"{name}-{seed}.npz"
         if path is not None and path.exists():
             parts.append(load([path]))
             continue
         of = of or hospital(name)
         several = list(worlds(name, seed, pairs, of))
-        made = rows(several, pairs * seed)
+        table = rows(several, pairs * seed)
         if path is not None:
-            save(made, path)
+            save(table, path)
         if reads is not None:
             numbered = enumerate(several, pairs * seed)
             _reread.save(
                 [_reread.findings(of_pair, at) for at, of_pair in numbered], reads / f"{name}-{seed}.npz"
             )
-        parts.append(made)
+        parts.append(table)
         print(f"{name}: network {seed}", file=sys.stderr)
     for number, part in enumerate(parts):
         part.world[:] = part.world % 1_000_000 + 1_000_000 * number
@@ -100,7 +100,7 @@ def planted(families: str) -> tuple[str, ...]:
     return tuple(cause for cause in CAUSES if any(name in MECHANISMS[cause] for name in names))
 
 
-def table(of: Rows, found: NDArray[np.str_]) -> Iterator[tuple[str, int, float, dict[str, float]]]:
+def table(of: Rows, outcome: NDArray[np.str_]) -> Iterator[tuple[str, int, float, dict[str, float]]]:
     """What was planted, cells, the share of them in which a cause counts, and outcomes. of: one finding of each pair."""
     causes = [" + ".join(planted(name)) or "nothing" for name in of.families]
     kinds = ["nothing", *CAUSES, *sorted({name for name in causes if " + " in name})]
@@ -112,27 +112,27 @@ def table(of: Rows, found: NDArray[np.str_]) -> Iterator[tuple[str, int, float, 
     groups += [("a cause counts", counts), ("no cause counts", ~counts), ("all", every)]
     for name, at in groups:
         if at.any():
-            yield name, int(at.sum()), float(counts[at].mean()), rates(list(found[at]))
+            yield name, int(at.sum()), float(counts[at].mean()), rates(list(outcome[at]))
 
 
-def lines(title: str, of: Rows, said: Answers, loss_ratio: float) -> Iterator[str]:
+def lines(title: str, of: Rows, answers: Answers, loss_ratio: float) -> Iterator[str]:
     """The table of some hospitals as text, with calibration and shares of all findings."""
-    chosen = one_each(of)
-    found = outcomes(of.take(chosen), said.take(chosen), loss_ratio)
+    selection = one_each(of)
+    outcome = outcomes(of.take(selection), answers.take(selection), loss_ratio)
     yield f"{title:32}{'cells':>7}{'counts':>9}" + "".join(f"{name:>13}" for name in HEAD)
-    for name, cells, counting, shares in table(of.take(chosen), found):
+    for name, cells, counting, shares in table(of.take(selection), outcome):
         yield f"{name:32}{cells:7}{counting:9.0%}" + "".join(f"{shares[outcome]:13.1%}" for outcome in HEAD)
-    made = report(of, said, loss_ratio)
-    yield f"all {made['all findings']['findings']} findings: " + ", ".join(
-        f"{outcome} {made['all findings'][outcome]:.1%}" for outcome in HEAD
+    results = report(of, answers, loss_ratio)
+    yield f"all {results['all findings']['findings']} findings: " + ", ".join(
+        f"{outcome} {results['all findings'][outcome]:.1%}" for outcome in HEAD
     )
-    for cause, line in made["calibration"].items():
-        own = made["shares"][cause]
+    for cause, line in results["calibration"].items():
+        own = results["shares"][cause]
         yield (
             f"  {cause:12} slope {line['slope']:.2f}  ECE {line['ece']:.3f}  true {line['true']:.1%}  share held "
             f"{own.get('held', np.nan):.1%}, where it counts {own['where it counts'].get('held', np.nan):.1%}"
         )
-    yield f"  like the simulated cases {made['alike']:.1%}"
+    yield f"  like the simulated cases {results['alike']:.1%}"
 
 
 def main() -> int:
@@ -149,60 +149,60 @@ def main() -> int:
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
     options.add_argument("--keep", type=Path, help="a folder of rows; what is there already stays")
     options.add_argument("--reads", type=Path, help="a folder for rows of re-reads and of pipelines")
-    given = options.parse_args()
+    choice = options.parse_args()
     if not DATA.is_dir():
         print(
             f"{DATA} is not there: the real pictures and labels that this benchmark plants causes in; nothing was judged"
         )
         return 0
-    for folder in (given.keep, given.reads):
+    for folder in (choice.keep, choice.reads):
         if folder is not None:
             folder.mkdir(parents=True, exist_ok=True)
     start = time.process_time()
-    seeds = range(given.first, given.first + (2 if given.quick else given.networks))
-    made: dict[str, tuple[Rows, Answers]] = {}
-    for name in given.hospitals:
-        of = drawn(name, seeds, given.pairs, given.keep, given.reads)
-        made[name] = of, answers(of, coefficients(VARIANTS[False, MIXED[name]]))
-    if given.json:
-        for of, said in made.values():
-            for row in _plain(of, said, given.loss_ratio):
+    seeds = range(choice.first, choice.first + (2 if choice.quick else choice.networks))
+    parts: dict[str, tuple[Rows, Answers]] = {}
+    for name in choice.hospitals:
+        of = draw_rows(name, seeds, choice.pairs, choice.keep, choice.reads)
+        parts[name] = of, answers(of, coefficients(VARIANTS[False, MIXED[name]]))
+    if choice.json:
+        for of, answers_of in parts.values():
+            for row in _plain(of, answers_of, choice.loss_ratio):
                 print(json.dumps(row))
     else:
-        for name, (of, said) in made.items():
-            print("\n".join(lines(name, of, said, given.loss_ratio)), "\n")
-    return _met([made[name] for name in PICTURED if name in made], given, time.process_time() - start)
+        for name, (of, answers_of) in parts.items():
+            print("\n".join(lines(name, of, answers_of, choice.loss_ratio)), "\n")
+    return _met([parts[name] for name in PICTURED if name in parts], choice, time.process_time() - start)
 
 
-def _met(parts: list[tuple[Rows, Answers]], given: argparse.Namespace, seconds: float) -> int:
+def _met(parts: list[tuple[Rows, Answers]], choice: argparse.Namespace, seconds: float) -> int:
     if not parts:
         return 0
-    of, said = _together(parts)
-    if not given.json:
-        print("\n".join(lines("with pictures", of, said, given.loss_ratio)))
+    of, answers = _together(parts)
+    if not choice.json:
+        print("\n".join(lines("with pictures", of, answers, choice.loss_ratio)))
         print(f"{seconds:.0f} s of CPU")
-    chosen = one_each(of)
-    shares = rates(list(outcomes(of.take(chosen), said.take(chosen), given.loss_ratio)))
+    selection = one_each(of)
+    shares = rates(list(outcomes(of.take(selection), answers.take(selection), choice.loss_ratio)))
     return int(shares["exact"] < 0.7 or shares["false"] > 0.03)
 
 
 def _together(parts: list[tuple[Rows, Answers]]) -> tuple[Rows, Answers]:
     for number, (of, _) in enumerate(parts):
         of.world[:] = of.world + 1_000_000_000 * number
-    return joined([of for of, _ in parts]), together_of([said for _, said in parts])
+    return joined([of for of, _ in parts]), together_of([answers for _, answers in parts])
 
 
-def _plain(of: Rows, said: Answers, loss_ratio: float) -> Iterator[dict[str, Any]]:
+def _plain(of: Rows, answers: Answers, loss_ratio: float) -> Iterator[dict[str, Any]]:
     judged = set(one_each(of).tolist())
-    for at, outcome in enumerate(outcomes(of, said, loss_ratio)):
+    for at, outcome in enumerate(outcomes(of, answers, loss_ratio)):
         yield {
             "hospital": str(of.generator[at]), "pair": int(of.world[at]), "planted": str(of.families[at]),
             "judged": at in judged, "patients": int(of.fewest[at]), "outcome": str(outcome),
-            "drop": float(of.drop[at]), "drop_seen": float(of.drop_seen[at]), "alike": bool(said.alike[at]),
+            "drop": float(of.drop[at]), "drop_seen": float(of.drop_seen[at]), "alike": bool(answers.alike[at]),
             **{f"share_{cause}": float(of.shares[at, k]) for k, cause in enumerate(CAUSES)},
             **{f"drawn_{cause}": bool(of.drawn[at, k]) for k, cause in enumerate(CAUSES)},
             **{f"counts_{cause}": bool(of.counts[at, k]) for k, cause in enumerate(CAUSES)},
-            **{f"probability_{cause}": float(said.probability[at, k]) for k, cause in enumerate(CAUSES)},
+            **{f"probability_{cause}": float(answers.probability[at, k]) for k, cause in enumerate(CAUSES)},
         }  # fmt: skip
 
 

@@ -126,10 +126,12 @@ def main(folder: Path) -> int:
             300,
             "idle",
         )
-        found, now = home.rows(RESULTS), home.rows(KEYS)
+        results, now = home.rows(RESULTS), home.rows(KEYS)
         (doubles,) = home.rows(DOUBLES)
-        say(f"results equal: {found == expected}; models equal: {now == keys}; doubled or missing: {doubles}")
-        well = found == expected and now == keys and not any(doubles.values())
+        say(
+            f"results equal: {results == expected}; models equal: {now == keys}; doubled or missing: {doubles}"
+        )
+        well = results == expected and now == keys and not any(doubles.values())
         state = json.loads((home.path / "stack" / "state.json").read_text())
         psutil.Process(state["pid"]).kill()
         took = wait(lambda: not home.processes(), 60, "everything ends with the supervisor")

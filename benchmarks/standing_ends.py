@@ -82,14 +82,14 @@ def logged_seconds(home: Home) -> list[float]:
     assert experiment is not None
     (run,) = client.search_runs([experiment.experiment_id])
     history = client.get_metric_history(run.info.run_id, "seconds")
-    return [each.value for each in sorted(history, key=lambda each: each.step)]
+    return [metric.value for metric in sorted(history, key=lambda metric: metric.step)]
 
 
 def cancelled(home: Home, folder: Path) -> bool:
     """Cancel a training once it has a checkpoint, look at what is left, and run it again."""
     home.run("up")
-    given = study(folder, 1000)
-    run = start_run(home, "train/phantom-a", given)
+    file = study(folder, 1000)
+    run = start_run(home, "train/phantom-a", file)
     wait(lambda: checkpoint(home), 300, "a checkpoint")
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     home.api().post(f"/flow_runs/{run}/set_state", state)
@@ -102,7 +102,7 @@ def cancelled(home: Home, folder: Path) -> bool:
     )
     well = [status for status, _ in left] == ["KILLED"] and models["models"] == 0 and half["half"] == 0
     saved = saved_seconds(home)
-    again = start_run(home, "train/phantom-a", given)
+    again = start_run(home, "train/phantom-a", file)
     took = wait(lambda: state_of(home, again) == "Running", 120, "its slot is free")
     say(f"the next run had the slot after {took:.0f} s")
     wait(lambda: state_of(home, again) in ("Completed", "Failed", "Crashed"), 600, "the next run ends")
@@ -135,18 +135,18 @@ def silent(home: Home, folder: Path) -> bool:
     wait(lambda: state_of(home, run) in ("Completed", "Failed"), 600, "it goes on")
     over.set()
     other.join()
-    states = [each["name"] for each in api.get(f"/flow_run_states/?flow_run_id={run}")]
-    said = {"filter": {"event": {"name": ["prefect.automation.action.executed"]}}}
+    states = [state["name"] for state in api.get(f"/flow_run_states/?flow_run_id={run}")]
+    query = {"filter": {"event": {"name": ["prefect.automation.action.executed"]}}}
     acted = [
         event
-        for event in api.post("/events/filter", said)["events"]
-        if any(run in each["prefect.resource.id"] for each in event["related"])
+        for event in api.post("/events/filter", query)["events"]
+        if any(run in resource["prefect.resource.id"] for resource in event["related"])
     ]
     say(f"states: {states}; the automation acted {len(acted)} time(s)")
     return states.count("Crashed") == 1 and len(acted) == 1 and states[-1] == "Completed"
 
 
-def opened(home: Home, folder: Path) -> bool:
+def is_open(home: Home, folder: Path) -> bool:
     """Ask both servers without, with a wrong, and with the right password; train and re-evaluate."""
     from flows.standing.place import Stack
 
@@ -161,7 +161,7 @@ def opened(home: Home, folder: Path) -> bool:
     }
     well = True
     for page, (password, body) in pages.items():
-        codes = [answer(page, body, each) for each in (None, "wrong", password)]
+        codes = [answer(page, body, secret) for secret in (None, "wrong", password)]
         say(
             f"{page}: without a password {codes[0]}, with a wrong one {codes[1]}, with the right one {codes[2]}"
         )
@@ -169,8 +169,8 @@ def opened(home: Home, folder: Path) -> bool:
     run = start_run(home, "train/phantom-a", study(folder, 2))
     wait(lambda: state_of(home, run) in ("Completed", "Failed", "Crashed"), 300, "a training")
     say(f"a training is {state_of(home, run)}")
-    done = "select count(*) as evaluations from evaluation"
-    wait(lambda: home.rows(done)[0]["evaluations"] == 1, 120, "its re-evaluation")
+    query = "select count(*) as evaluations from evaluation"
+    wait(lambda: home.rows(query)[0]["evaluations"] == 1, 120, "its re-evaluation")
     say("its model was scored by itself")
     return well and state_of(home, run) == "Completed"
 
@@ -188,7 +188,7 @@ def answer(page: str, body: bytes | None, password: str | None) -> int:
         return refused.code
 
 
-PROOFS: dict[str, Callable[[Home, Path], bool]] = {"cancelled": cancelled, "silent": silent, "open": opened}
+PROOFS: dict[str, Callable[[Home, Path], bool]] = {"cancelled": cancelled, "silent": silent, "open": is_open}
 
 
 def main(names: list[str]) -> int:

@@ -71,13 +71,13 @@ def peer(folder: Path, study: Path) -> tuple[float, float]:
     from xray.study import read_study
 
     torch.set_num_threads(1)
-    asked = read_study(study)
+    definition = read_study(study)
     folder.mkdir()
-    with databases(folder) as found:
-        engine, tracker = found.engine(), Tracker(found.mlflow, folder / "artifacts")
-        for dataset in asked.datasets:
-            prepare(engine, folder, dataset, asked.protocol, asked.recipe.image_size)
-        first, *rest = requests(asked)[: PEERS + 1]
+    with databases(folder) as databases_of:
+        engine, tracker = databases_of.engine(), Tracker(databases_of.mlflow, folder / "artifacts")
+        for dataset in definition.datasets:
+            prepare(engine, folder, dataset, definition.protocol, definition.recipe.image_size)
+        first, *rest = requests(definition)[: PEERS + 1]
         ensure_model(engine, tracker, folder, first)
         began, cpu = time.perf_counter(), time.process_time()
         for request in rest:
@@ -88,16 +88,16 @@ def peer(folder: Path, study: Path) -> tuple[float, float]:
 
 def cpu_seconds(home: Home) -> dict[str, float]:
     """CPU seconds so far: of flow runs (ended children of the workers and of the warm process), and of all the others."""
-    found = {"flow runs": 0.0, "workers": 0.0, "warm process": 0.0, "servers": 0.0}
+    seconds = {"flow runs": 0.0, "workers": 0.0, "warm process": 0.0, "servers": 0.0}
     kinds = {f"worker-gpu-{number}": "workers" for number in range(WORKERS)} | {"warm": "warm process"}
     for service, kind in kinds.items():
         spent = program(home, service).cpu_times()
-        found["flow runs"] += spent.children_user + spent.children_system
-        found[kind] += spent.user + spent.system
+        seconds["flow runs"] += spent.children_user + spent.children_system
+        seconds[kind] += spent.user + spent.system
     for name in ("prefect", "mlflow"):
         for process in psutil.Process(home.service(name)["pid"]).children(recursive=True):
-            found["servers"] += process.cpu_times().user + process.cpu_times().system
-    return found
+            seconds["servers"] += process.cpu_times().user + process.cpu_times().system
+    return seconds
 
 
 def parts_of(home: Home, run: dict[str, Any]) -> dict[str, float]:
@@ -106,12 +106,12 @@ def parts_of(home: Home, run: dict[str, Any]) -> dict[str, float]:
     when = {state["name"]: moment(state["timestamp"]) for state in states}
     body = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     (task,) = (t for t in home.api().post("/task_runs/filter", body) if t["name"].startswith("train"))
-    began, ended = moment(task["start_time"]), moment(task["end_time"])
+    began, end = moment(task["start_time"]), moment(task["end_time"])
     return {
         "process start": when["Running"] - when["Pending"],
         "before training": began - when["Running"],
-        "training task": ended - began,
-        "after training": when["Completed"] - ended,
+        "training task": end - began,
+        "after training": when["Completed"] - end,
     }
 
 
@@ -130,8 +130,8 @@ def main(folder: Path, n_models: int) -> int:
     try:
         before, began = cpu_seconds(home), time.monotonic()
         configurations = [f"many-{n}" for n in range(8)] + [f"all-but-many-{n}" for n in range(8)]
-        asked = [(c, seed) for c in configurations for seed in range(4)][:n_models]
-        for configuration, seed in asked:
+        models = [(c, seed) for c in configurations for seed in range(4)][:n_models]
+        for configuration, seed in models:
             parameters = {"study": str(study), "configuration": configuration, "seeds": [seed]}
             start_run(home, "train/phantom-a", parameters)
         ends = ("COMPLETED", "FAILED", "CANCELLED", "CRASHED")
@@ -148,7 +148,7 @@ def main(folder: Path, n_models: int) -> int:
         )
         scored = time.monotonic() - began
         spent = {key: value - before[key] for key, value in cpu_seconds(home).items()}
-        return report(home, len(asked), (wall, cpu), (trained, scored), spent)
+        return report(home, len(models), (wall, cpu), (trained, scored), spent)
     finally:
         home.run("down", check=False)
 
@@ -169,13 +169,13 @@ def report(
             say(f"  {run['name']}: {run['state']['message']}")
     seconds = sum(run["total_run_time"] for run in ran)
     say(f"re-evaluations: {len(ran)} ran for {seconds:.0f} s, {len(again) - len(ran)} called off")
-    found = [parts_of(home, run) for run in runs if run["state_type"] == "COMPLETED"]
-    for part in found[0]:
-        say(f"  {part}: median {statistics.median(each[part] for each in found):.1f} s")
+    parts = [parts_of(home, run) for run in runs if run["state_type"] == "COMPLETED"]
+    for part in parts[0]:
+        say(f"  {part}: median {statistics.median(part_of_run[part] for part_of_run in parts):.1f} s")
     say("CPU: " + ", ".join(f"{name} {seconds:.0f} s" for name, seconds in spent.items()))
-    each = sum(spent.values()) / n_models
+    mean = sum(spent.values()) / n_models
     say(
-        f"per model, re-evaluation and all: {each:.1f} s CPU; {each / peers[1]:.1f} times the peer's training alone"
+        f"per model, re-evaluation and all: {mean:.1f} s CPU; {mean / peers[1]:.1f} times the peer's training alone"
     )
     say(f"load {psutil.getloadavg()[0]:.1f}")
     (counts,) = home.rows(COUNTS)

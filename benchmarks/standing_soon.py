@@ -96,14 +96,14 @@ def dataset(home: Home, new: DatasetRequest, with_vendors: bool = False) -> floa
     run = flow_runs(home, "reevaluate")[0]["id"]
     ends = ("COMPLETED", "FAILED", "CRASHED")
     wait(lambda: home.api().get(f"/flow_runs/{run}")["state_type"] in ends, 1200, "its end")
-    ended = moment(home.api().get(f"/flow_runs/{run}")["end_time"]) - began
-    (found,) = home.rows(TIMES.format(name=new.name))
-    results = float(found["results"]) - began
+    seconds = moment(home.api().get(f"/flow_runs/{run}")["end_time"]) - began
+    (times,) = home.rows(TIMES.format(name=new.name))
+    results = float(times["results"]) - began
     say(
-        f"{new.name}: {found['n_evaluations']} evaluations after {float(found['evaluations']) - began:.1f} s, "
-        f"{found['n_results']} results after {results:.1f} s, page after {ended:.1f} s; load {load:.1f}"
+        f"{new.name}: {times['n_evaluations']} evaluations after {float(times['evaluations']) - began:.1f} s, "
+        f"{times['n_results']} results after {results:.1f} s, page after {seconds:.1f} s; load {load:.1f}"
     )
-    return (own if with_vendors else results) if found["n_results"] else float("inf")
+    return (own if with_vendors else results) if times["n_results"] else float("inf")
 
 
 def ten(home: Home) -> tuple[float, int]:
@@ -132,14 +132,16 @@ def moment(text: str) -> float:
 
 def main(folder: Path, n_vendors: int = 0) -> int:
     """Run both; 0 where they are soon enough."""
-    known = {each.name: each for each in read_study(ROOT / "studies" / "pneumonia.toml").datasets}
+    datasets = {dataset.name: dataset for dataset in read_study(ROOT / "studies" / "pneumonia.toml").datasets}
     if "XRAY_PICTURES" in os.environ:  # where they don't lie where the study says
         pictures = Path(os.environ["XRAY_PICTURES"])
-        known = {n: dataclasses.replace(d, labels=pictures / n / "labels.csv") for n, d in known.items()}
-    trained = [known[name] for name in ("nih", "guangzhou")]
-    told = [f'[[datasets]]\nname = "{d.name}"\nsite = "{d.site}"\nmanifest = "{d.labels}"' for d in trained]
+        datasets = {
+            n: dataclasses.replace(d, labels=pictures / n / "labels.csv") for n, d in datasets.items()
+        }
+    trained = [datasets[name] for name in ("nih", "guangzhou")]
+    tables = [f'[[datasets]]\nname = "{d.name}"\nsite = "{d.site}"\nmanifest = "{d.labels}"' for d in trained]
     study = folder / "soon.toml"
-    study.write_text(STUDY.format(datasets="\n".join(told)))
+    study.write_text(STUDY.format(datasets="\n".join(tables)))
     home = Home(folder / "home")
     if n_vendors:
         names = vendors(home, folder, n_vendors)
@@ -147,7 +149,7 @@ def main(folder: Path, n_vendors: int = 0) -> int:
     home.run("study", "run", str(study))
     home.run("up")
     try:
-        results = dataset(home, known["covid_idc"], n_vendors > 0)
+        results = dataset(home, datasets["covid_idc"], n_vendors > 0)
         first, n_runs = ten(home)
     finally:
         home.run("down", check=False)

@@ -79,19 +79,19 @@ def bootstrap(rounds: int) -> Row:
 
     def peer() -> None:
         for _ in range(n_peer):
-            drawn = rng.integers(0, names.size, names.size)
-            rows = np.concatenate([images[p] for p in drawn])
+            sample = rng.integers(0, names.size, names.size)
+            rows = np.concatenate([images[p] for p in sample])
             roc_auc_score(labels[rows], scores[rows])
 
-    found = bootstrap_auc(labels, scores, patient, 20).replicates[:, 0]
+    replicates = bootstrap_auc(labels, scores, patient, 20).replicates[:, 0]
     weights = patient_weights(names.size, 20, 0)
-    expected = [roc_auc_score(labels, scores, sample_weight=drawn[patient]) for drawn in weights]
+    expected = [roc_auc_score(labels, scores, sample_weight=weight[patient]) for weight in weights]
     timing = compare(peer, lambda: bootstrap_auc(labels, scores, patient, n_ours), rounds)
     work = "bootstrap over 6,000 patients, 10,000 images, ties; peer: resample and sklearn.roc_auc_score"
-    theirs, ours = timing.peer / n_peer, timing.ours / n_ours
-    equal = bool(np.abs(found - expected).max() <= 1e-12)
+    peer_seconds, product_seconds = timing.peer / n_peer, timing.ours / n_ours
+    equal = bool(np.abs(replicates - expected).max() <= 1e-12)
     ratio = timing.ratio * n_ours / n_peer
-    return Row("A4", work, theirs * 1e6, ours * 1e6, ratio, "µs per replicate", equal)
+    return Row("A4", work, peer_seconds * 1e6, product_seconds * 1e6, ratio, "µs per replicate", equal)
 
 
 def agreement(rounds: int) -> Row:

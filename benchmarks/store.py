@@ -79,8 +79,8 @@ def build(engine: Engine, n_images: int, n_models: int) -> Grid:
 
         site = add(Site, name="site")
         names = [{"site_id": site, "name": f"{i:08d}.png", "patient": f"{i // 2}"} for i in range(n_images)]
-        found = connection.execute(insert(Image).returning(Image.id, sort_by_parameter_order=True), names)
-        images = np.array(found.scalars().all(), dtype=np.int32)
+        ids = connection.execute(insert(Image).returning(Image.id, sort_by_parameter_order=True), names)
+        images = np.array(ids.scalars().all(), dtype=np.int32)
         listed = put_image_list(connection, "list", images)
         dataset = add(Dataset, name="nih", site_id=site, image_list_id=listed, source="nih", content_hash="d")
         protocol = add(Protocol, name="corrected", version=1, definition={})
@@ -116,13 +116,13 @@ def store_labels(connection: Connection, cohort_id: int, labels: NDArray[np.int1
 
 def write(grid: Grid, scores: list[Scores]) -> list[int]:
     """Our load: the evaluations of so many models, each in a transaction, as the platform does it; their ids."""
-    made = []
+    ids = []
     for model_id, logits in zip(grid.model_ids, scores, strict=False):
         with grid.engine.begin() as connection:
             evaluation = write_evaluation(connection, model_id, grid.image_list_id, logits, TASKS)
         assert evaluation is not None
-        made.append(evaluation)
-    return made
+        ids.append(evaluation)
+    return ids
 
 
 def clear(grid: Grid) -> None:
@@ -132,9 +132,9 @@ def clear(grid: Grid) -> None:
     vacuum(grid.engine, "full prediction")
 
 
-def vacuum(engine: Engine, what: str) -> None:
+def vacuum(engine: Engine, table: str) -> None:
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(text(f"vacuum {what}"))
+        connection.execute(text(f"vacuum {table}"))
         connection.execute(text("checkpoint"))
 
 
@@ -201,7 +201,7 @@ class Meter:
     def compare(
         self,
         peer: Callable[[], object],
-        ours: Callable[[], object],
+        product: Callable[[], object],
         rounds: int,
         before: Callable[[], object],
     ) -> Timing:
@@ -210,8 +210,8 @@ class Meter:
         for _ in range(rounds):
             before()
             peers.append(self.seconds(peer))
-            own.append(self.seconds(ours))
-        ratios = [theirs / mine for theirs, mine in zip(peers, own, strict=True)]
+            own.append(self.seconds(product))
+        ratios = [peer_seconds / seconds for peer_seconds, seconds in zip(peers, own, strict=True)]
         return Timing(statistics.median(peers), statistics.median(own), statistics.median(ratios))
 
 
@@ -233,12 +233,12 @@ def load(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
 
     clock: list[float] = []
 
-    def ours() -> None:
+    def product() -> None:
         start = time.perf_counter()
         write(grid, scores)
         clock.append(time.perf_counter() - start)
 
-    timing = meter.compare(peer, ours, 3, before)
+    timing = meter.compare(peer, product, 3, before)
     with engine.connect() as connection:
         stored = pd.read_sql(text("select logit from long order by image_id, task_id"), connection)
         first = connection.scalar(text("select min(id) from evaluation"))
@@ -268,14 +268,14 @@ def result_rows(grid: Grid, evaluation_ids: list[int]) -> NDArray[np.float64]:
         cohort = read_cohort(connection, grid.cohort_id, TASKS)
         rows = []
         for position, evaluation_id in enumerate(evaluation_ids):
-            found = auc_interval(cohort.labels, read_logits(connection, evaluation_id, TASKS).T)
-            values.append(found.value)
+            estimate = auc_interval(cohort.labels, read_logits(connection, evaluation_id, TASKS).T)
+            values.append(estimate.value)
             rows += [
                 {
                     "analysis_id": grid.analysis_id, "trained_on": "nih", "cohort_id": cohort.id, "task_id": task,
-                    "seed": position, "n": int(found.n[task]), "n_pos": int(found.n_pos[task]),
-                    "auc": float(found.value[task]), "lower": float(found.lower[task]),
-                    "upper": float(found.upper[task]), "method": "DeLong", "evaluation_ids": [evaluation_id],
+                    "seed": position, "n": int(estimate.n[task]), "n_pos": int(estimate.n_pos[task]),
+                    "auc": float(estimate.value[task]), "lower": float(estimate.lower[task]),
+                    "upper": float(estimate.upper[task]), "method": "DeLong", "evaluation_ids": [evaluation_id],
                 }
                 for task in range(N_TASKS)
             ]  # fmt: skip
@@ -289,8 +289,8 @@ def common_way(engine: Engine) -> NDArray[np.float64]:
     with engine.connect() as connection:
         frame = pd.read_sql(text("select evaluation_id, task_id, label, logit from long"), connection)
     groups = frame.groupby(["evaluation_id", "task_id"])
-    found = [roc_auc_score(group["label"], group["logit"]) for _, group in groups]
-    return np.array(found).reshape(-1, N_TASKS)
+    aucs = [roc_auc_score(group["label"], group["logit"]) for _, group in groups]
+    return np.array(aucs).reshape(-1, N_TASKS)
 
 
 def fill_long_table(grid: Grid, evaluation_ids: list[int]) -> None:
@@ -313,8 +313,8 @@ def analyse(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
     few, many, peers = (10, 50, 1) if quick else (55, 550, 5)
     grid = build(engine, N_IMAGES, many)
     # the same few vectors of scores again and again: what is measured is not their drawing
-    drawn = [grid.logits(model) for model in range(few)]
-    small = meter.seconds(lambda: write(grid, drawn))
+    scores = [grid.logits(model) for model in range(few)]
+    small = meter.seconds(lambda: write(grid, scores))
     with engine.connect() as connection:
         ids = list(connection.execute(text("select id from evaluation order by id")).scalars())
     fill_long_table(grid, ids[:peers])
@@ -327,27 +327,27 @@ def analyse(engine: Engine, meter: Meter, quick: bool) -> Iterator[Row]:
         f"peer: read_sql, groupby, roc_auc_score of {n_peer:.3g} M, no interval"
     )
     yield Row("A1", work, *costs, timing.ratio * n_ours / n_peer, "CPU-s/M scores", equal)
-    yield from grow(grid, meter, drawn, ids, small, many)
+    yield from grow(grid, meter, scores, ids, small, many)
 
 
 def grow(
-    grid: Grid, meter: Meter, drawn: list[Scores], ids: list[int], small: float, many: int
+    grid: Grid, meter: Meter, scores: list[Scores], ids: list[int], small: float, many: int
 ) -> Iterator[Row]:
     """G1: CPU seconds per million scores of `many` models against those of the few that are there."""
-    few = len(drawn)
+    few = len(scores)
     n_few, n_many = grid.size(few) / 1e6, grid.size(many) / 1e6
     vacuum(grid.engine, "prediction")  # the first reader of new rows would pay for marking them as committed
     values = result_rows(grid, ids)
     small_analysis = statistics.median(meter.seconds(lambda: result_rows(grid, ids)) for _ in range(3))
     clear(grid)
-    repeated = [drawn[model % few] for model in range(many)]
+    repeated = [scores[model % few] for model in range(many)]
     large = meter.seconds(lambda: write(grid, repeated))
     vacuum(grid.engine, "prediction")
     with grid.engine.connect() as connection:
         all_ids = list(connection.execute(text("select id from evaluation order by id")).scalars())
-    found: list[NDArray[np.float64]] = []
-    large_analysis = meter.seconds(lambda: found.append(result_rows(grid, all_ids)))
-    equal = np.array_equal(found[0], np.tile(values, (many // few, 1)))
+    aucs: list[NDArray[np.float64]] = []
+    large_analysis = meter.seconds(lambda: aucs.append(result_rows(grid, all_ids)))
+    equal = np.array_equal(aucs[0], np.tile(values, (many // few, 1)))
     for name, before, after in (("load", small, large), ("every AUC", small_analysis, large_analysis)):
         per_million = (before / n_few, after / n_many)
         work = f"growth, {name}: {n_few:.3g} M to {n_many:.3g} M scores (1 is linear, below 0.85 too slow)"

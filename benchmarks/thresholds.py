@@ -51,7 +51,7 @@ class World:
     positive: Any = HIGHER
     negative: Any = STANDARD
     prevalence: float = 0.2
-    used: float | None = None
+    prevalence_of_use: float | None = None
     alike: float = 0.5
     mixed: bool = False
     steps: int = 0
@@ -60,16 +60,22 @@ class World:
         """`MEASURES` of a threshold in the population, (n_measures, …)."""
         if self.steps:
             threshold = np.ceil(np.asarray(threshold) * self.steps - 1e-6) / self.steps - 0.5 / self.steps
-        share = self.used or self.prevalence
-        sensitivity, called = self.positive.sf(threshold), self.negative.sf(threshold)
-        hit, false = share * sensitivity, (1 - share) * called
+        share = self.prevalence_of_use or self.prevalence
+        sensitivity, share_of_negatives = self.positive.sf(threshold), self.negative.sf(threshold)
+        hit, false = share * sensitivity, (1 - share) * share_of_negatives
         miss, right = share - hit, 1 - share - false
         with np.errstate(invalid="ignore"):
             return np.array(
-                [sensitivity, 1 - called, hit / (hit + false), right / (right + miss), hit + false]
+                [
+                    sensitivity,
+                    1 - share_of_negatives,
+                    hit / (hit + false),
+                    right / (right + miss),
+                    hit + false,
+                ]
             )
 
-    def best(self, goal: Goal, wanted: float) -> float:
+    def best(self, goal: Goal, value: float) -> float:
         """The threshold that the population would give: the highest for a sensitivity, else the lowest that serves."""
         low, high = float(self.negative.ppf(1e-4)), float(self.positive.ppf(1 - 1e-4))
         grid = np.linspace(low, high, 20_001)
@@ -78,18 +84,18 @@ class World:
         values = self.truth(grid)
         if goal == "youden":
             return float(grid[np.argmax(values[0] + values[1])])
-        gap = (values[MEASURES.index(goal)] - wanted) * (-1 if goal == "positive rate" else 1)
+        gap = (values[MEASURES.index(goal)] - value) * (-1 if goal == "positive rate" else 1)
         serves = np.flatnonzero(gap >= -1e-12)
         if goal == "sensitivity":
-            place = int(serves[-1])
-            pair = place, place + 1
+            index = int(serves[-1])
+            pair = index, index + 1
         else:
-            place = int(serves[0])
-            pair = place - 1, place
+            index = int(serves[0])
+            pair = index - 1, index
         if self.steps:
-            return float(grid[place])
+            return float(grid[index])
         measure = MEASURES.index(goal)
-        return float(brentq(lambda t: float(self.truth(t)[measure]) - wanted, grid[pair[0]], grid[pair[1]]))
+        return float(brentq(lambda t: float(self.truth(t)[measure]) - value, grid[pair[0]], grid[pair[1]]))
 
     def draw(
         self, random: np.random.Generator, n_pos: int, images: int
@@ -114,7 +120,7 @@ WORLDS = {
     "skewed": World(gamma(3.0), expon()),
     "heavy tails": World(student(4, loc=1.8), student(4)),
     "rare": World(prevalence=0.05),
-    "used where rarer": World(used=0.1),
+    "used where rarer": World(prevalence_of_use=0.1),
     "steps": World(steps=4),
     "alike .2": World(alike=0.2),
     "mixed patients": World(alike=0.6, mixed=True),
@@ -127,11 +133,13 @@ def coverage(
 ) -> Iterator[tuple[Goal, int, Floats]]:
     """Of each goal the simulations in which it was reached, and shares of them in which intervals cover the truth."""
     world, random = WORLDS[name], np.random.default_rng([seed, n_pos, images, crc32(name.encode())])
-    best = {goal: world.best(goal, wanted) for goal, wanted in ASKED}
+    best = {goal: world.best(goal, value) for goal, value in ASKED}
     covered: dict[Goal, list[list[bool]]] = {goal: [] for goal, _ in ASKED}
     for number in range(simulations):
-        made = choose_each(*world.draw(random, n_pos, images), ASKED, world.used, replicates, number)
-        for (goal, _), choice in zip(ASKED, made, strict=True):
+        choices = choose_each(
+            *world.draw(random, n_pos, images), ASKED, world.prevalence_of_use, replicates, number
+        )
+        for (goal, _), choice in zip(ASKED, choices, strict=True):
             if not choice.reason:
                 real = world.truth(choice.threshold)
                 own = choice.lower - 1e-9 <= best[goal] <= choice.upper + 1e-9
@@ -148,19 +156,19 @@ def main() -> None:
     parser.add_argument("--images", type=int, action="append", help="only so many images of each patient")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--json", action="store_true")
-    asked = parser.parse_args()
+    options = parser.parse_args()
     inside = nearly = total = 0
-    for name in asked.world or ["normal"]:
+    for name in options.world or ["normal"]:
         for n_pos, images in CELLS:
-            if n_pos not in (asked.positives or [n_pos]) or images not in (asked.images or [images]):
+            if n_pos not in (options.positives or [n_pos]) or images not in (options.images or [images]):
                 continue
-            for goal, n, shares in coverage(name, n_pos, images, asked.simulations, asked.seed):
+            for goal, n, shares in coverage(name, n_pos, images, options.simulations, options.seed):
                 error = 2 * np.sqrt(0.05 * 0.95 / n)
                 inside += int(((shares >= WITHIN[0]) & (shares <= WITHIN[1])).sum())
                 nearly += int(((shares >= WITHIN[0] - error) & (shares <= WITHIN[1] + error)).sum())
                 total += len(shares)
                 row = dict(zip(("threshold", *MEASURES), map(float, np.round(shares, 3)), strict=True))
-                told = {
+                results = {
                     "world": name,
                     "positives": n_pos,
                     "images": images,
@@ -169,11 +177,13 @@ def main() -> None:
                     **row,
                 }
                 print(
-                    json.dumps(told) if asked.json else "  ".join(f"{k} {v}" for k, v in told.items()),
+                    json.dumps(results)
+                    if options.json
+                    else "  ".join(f"{k} {v}" for k, v in results.items()),
                     flush=True,
                 )
     counts = {"intervals": total, "in 93-97 %": inside, "within two standard errors": nearly}
-    print(json.dumps(counts) if asked.json else "  ".join(f"{k} {v}" for k, v in counts.items()))
+    print(json.dumps(counts) if options.json else "  ".join(f"{k} {v}" for k, v in counts.items()))
 
 
 if __name__ == "__main__":

@@ -68,35 +68,35 @@ def labels_of(n: int) -> NDArray[np.float32]:
 def same_results(script: Path, pixels: Grey, labels: NDArray[np.float32]) -> bool:
     """Whether our network with the peer's weights gives its logits, and our objective its loss."""
     module, model, size = train_utils(script), their_network(), pixels.shape[-1]
-    ours = Network("densenet121", size)
-    ours.body.load_state_dict(model.state_dict())
+    product = Network("densenet121", size)
+    product.body.load_state_dict(model.state_dict())
     model.eval()
-    logits = score(ours, pixels, np.arange(8))
+    logits = score(product, pixels, np.arange(8))
     images = torch.from_numpy(pixels[:8].astype(np.float32) / 255 * 2 - 1)[:, None] * FULL_SCALE
     with torch.no_grad():
-        theirs = model(images / FULL_SCALE).numpy()
-    said = torch.from_numpy(labels[:8])
+        peer = model(images / FULL_SCALE).numpy()
+    targets = torch.from_numpy(labels[:8])
     weights = task_weights((torch.from_numpy(labels) == 1).sum(dim=0))
-    mine = masked_bce(torch.from_numpy(theirs), said, weights).item()
+    own_loss = masked_bce(torch.from_numpy(peer), targets, weights).item()
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-        loader = torch.utils.data.DataLoader(Listed(images / FULL_SCALE, said, labels), batch_size=8)
+        loader = torch.utils.data.DataLoader(Listed(images / FULL_SCALE, targets, labels), batch_size=8)
         still = torch.optim.SGD(model.parameters(), lr=0.0)
         model.train = lambda mode=True: model  # its statistics stay: the loss is that of the logits above
         loss = module.train_epoch(config(), 0, model, "cpu", loader, still, torch.nn.BCEWithLogitsLoss())
-    return bool(np.allclose(logits, theirs, atol=1e-3) and abs(mine - float(loss)) < 1e-4 * abs(mine))
+    return bool(np.allclose(logits, peer, atol=1e-3) and abs(own_loss - float(loss)) < 1e-4 * abs(own_loss))
 
 
 class Listed(torch.utils.data.Dataset[Any]):
     """Images and labels as the peer's loop takes them; `labels` (all of them) for its task weights."""
 
-    def __init__(self, images: torch.Tensor, said: torch.Tensor, labels: NDArray[np.float32]) -> None:
-        self.images, self.said, self.labels = images, said, labels
+    def __init__(self, images: torch.Tensor, marks: torch.Tensor, labels: NDArray[np.float32]) -> None:
+        self.images, self.marks, self.labels = images, marks, labels
 
     def __len__(self) -> int:
         return len(self.images)
 
     def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
-        return {"img": self.images[index], "lab": self.said[index]}
+        return {"img": self.images[index], "lab": self.marks[index]}
 
 
 def config() -> SimpleNamespace:
@@ -108,7 +108,7 @@ def their_network() -> Any:
     return models.DenseNet(num_classes=len(TASKS), in_channels=1, **models.get_densenet_params("densenet121"))
 
 
-class Theirs:
+class Peer:
     """The peer's training and validation epochs over its own dataset."""
 
     def __init__(
@@ -117,7 +117,9 @@ class Theirs:
         xrv, self.batch = peer(), batch
         turn = Compose([xrv.datasets.ToPILImage(), RandomAffine(45, (0.15, 0.15), (0.9, 1.1)), ToTensor()])
         paths = pictures(folder)
-        self.augmented, self.plain = (make_dataset(xrv, folder, paths, each) for each in (turn, None))
+        self.augmented, self.plain = (
+            make_dataset(xrv, folder, paths, transform) for transform in (turn, None)
+        )
         fit = Compose([xrv.datasets.XRayCenterCrop(), xrv.datasets.XRayResizer(size)])
         self.augmented.transform = self.plain.transform = fit
         self.augmented.labels = self.plain.labels = labels
@@ -139,7 +141,7 @@ class Theirs:
         return len(self.plain)
 
 
-class Ours:
+class Product:
     """`train` and `score` on a cache of pictures."""
 
     def __init__(
@@ -170,35 +172,35 @@ def cached(folder: Path, size: int) -> Grey:
 class Side:
     """One of the two in a process of its own, on one thread: how the other treats memory does not matter to it."""
 
-    def __init__(self, kind: type, *given: Any) -> None:
+    def __init__(self, kind: type, *arguments: Any) -> None:
         self.process = ProcessPoolExecutor(
-            1, mp_context=get_context("spawn"), initializer=_begin, initargs=(kind, *given)
+            1, mp_context=get_context("spawn"), initializer=_begin, initargs=(kind, *arguments)
         )
 
-    def rate(self, what: str) -> float:
+    def rate(self, work: str) -> float:
         """Images per CPU second of one turn of `train` or `score`."""
-        return self.process.submit(_turn, what).result()
+        return self.process.submit(_turn, work).result()
 
-    def value(self, what: str) -> Any:
+    def value(self, name: str) -> Any:
         """What it knows of itself by this name."""
-        return self.process.submit(_value, what).result()
+        return self.process.submit(_value, name).result()
 
 
 _side: Any = None
 
 
-def _begin(kind: type, *given: Any) -> None:
+def _begin(kind: type, *arguments: Any) -> None:
     global _side  # what this process is for
     torch.set_num_threads(1)
-    _side = kind(*given)
+    _side = kind(*arguments)
 
 
-def _value(what: str) -> Any:
-    return getattr(_side, what)
+def _value(name: str) -> Any:
+    return getattr(_side, name)
 
 
-def _turn(what: str) -> float:
-    return _rate(getattr(_side, what))
+def _turn(work: str) -> float:
+    return _rate(getattr(_side, work))
 
 
 @click.command()
@@ -228,11 +230,11 @@ def main(quick: bool, as_json: bool, script: Path | None, size: int | None, roun
             pixels = cached(folder, size)
             building = (time.process_time() - began) / n
             if script is not None:
-                ours = Side(Ours, "densenet121", folder, size, labels, batch)
-                theirs = Side(Theirs, script, folder, size, labels, batch)
+                product = Side(Product, "densenet121", folder, size, labels, batch)
+                peer = Side(Peer, script, folder, size, labels, batch)
                 equal = same_results(script, pixels, labels)
-                for what, says in (("train", "training"), ("score", "inference")):
-                    rates = np.array([[theirs.rate(what), ours.rate(what)] for _ in range(rounds + 1)])[1:]
+                for kind, says in (("train", "training"), ("score", "inference")):
+                    rates = np.array([[peer.rate(kind), product.rate(kind)] for _ in range(rounds + 1)])[1:]
                     medians = (*np.median(rates, axis=0), np.median(rates[:, 1] / rates[:, 0]))
                     work = f"{says}, densenet121 at {size} px, batch {batch}, from files of {stored} px"
                     show(as_json, id="T1", work=work, rates=medians, target=1.3, equal=equal)
@@ -248,8 +250,8 @@ def _table(
     if not as_json:
         click.echo(f"\nimages per CPU second, {size} px, batch {batch}\n{'network':24}training  inference")
     for network in NETWORKS:
-        ours = Ours(network, folder, size, labels, batch)
-        rates = np.array([[_rate(ours.train), _rate(ours.score)] for _ in range(rounds + 1)])[1:]
+        product = Product(network, folder, size, labels, batch)
+        rates = np.array([[_rate(product.train), _rate(product.score)] for _ in range(rounds + 1)])[1:]
         training, inference = np.median(rates, axis=0)
         if as_json:
             row = {"id": "T1", "work": f"network {network}", "training": training, "inference": inference}

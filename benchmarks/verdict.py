@@ -68,23 +68,23 @@ def judged(kind: str, seed: int) -> Judged:
     return Judged(world, verdicts, parts, (time.process_time() - start) / len(evidence))
 
 
-def confusion(found: Sequence[Judged]) -> Iterator[str]:
+def confusion(results: Sequence[Judged]) -> Iterator[str]:
     """Lines of the table: a kind each, then all."""
     yield f"{'planted':24}{'worlds':>7}" + "".join(f"{name:>13}" for name in OUTCOMES) + "   verdicts"
     for kind in (*KINDS, "all"):
-        some = [each for each in found if kind in (each.world.kind, "all")]
-        counts = Counter(each.outcome for each in some)
-        codes = Counter(each.verdicts[each.world.task].code for each in some)
-        said = "" if kind == "all" else ", ".join(f"{code} {n}" for code, n in codes.most_common())
+        some = [result for result in results if kind in (result.world.kind, "all")]
+        counts = Counter(result.outcome for result in some)
+        codes = Counter(result.verdicts[result.world.task].code for result in some)
+        text = "" if kind == "all" else ", ".join(f"{code} {n}" for code, n in codes.most_common())
         shares = "".join(f"{counts[name] / max(len(some), 1):13.1%}" for name in OUTCOMES)
-        yield f"{kind:24}{len(some):7}{shares}   {said}"
+        yield f"{kind:24}{len(some):7}{shares}   {text}"
 
 
-def coverage(found: Sequence[Judged]) -> dict[str, float]:
+def coverage(results: Sequence[Judged]) -> dict[str, float]:
     """Share of 95 % intervals that hold the large-sample value, over all findings of all worlds."""
-    held: dict[str, list[bool]] = {}
-    for each in found:
-        aa, ab, ba, bb = (each.world.auc[:, m, s] for m in (0, 1) for s in (0, 1))
+    covered: dict[str, list[bool]] = {}
+    for result in results:
+        aa, ab, ba, bb = (result.world.auc[:, m, s] for m in (0, 1) for s in (0, 1))
         transfer = 0.5 * ((aa - ab) + (bb - ba))
         others = np.array([np.median(np.delete(transfer, task)) for task in range(transfer.size)])
         true = {
@@ -93,11 +93,11 @@ def coverage(found: Sequence[Judged]) -> dict[str, float]:
             "transfer": transfer,
             "excess": transfer - others,
         }
-        parts = each.parts
+        parts = result.parts
         measured = (parts.drop, parts.intrinsic, parts.transfer, parts.beyond_transfer.excess)
         for (name, value), part in zip(true.items(), measured, strict=True):
-            held.setdefault(name, []).extend(((part.lower <= value) & (value <= part.upper)).tolist())
-    return {name: float(np.mean(values)) for name, values in held.items()}
+            covered.setdefault(name, []).extend(((part.lower <= value) & (value <= part.upper)).tolist())
+    return {name: float(np.mean(values)) for name, values in covered.items()}
 
 
 def main() -> int:
@@ -109,18 +109,18 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="print one JSON object per line")
     options.add_argument("--first", type=int, default=FROZEN, help="first seed")
     options.add_argument("--worlds", type=int, default=30, help="worlds of each kind")
-    given = options.parse_args()
-    seeds = range(given.first, given.first + (4 if given.quick else given.worlds))
-    found = [judged(kind, seed) for seed in seeds for kind in KINDS]
-    enough = [each for each in found if each.world.n_pos >= ENOUGH]
-    same = [v for each in found if each.world.kind == "none" for v in each.verdicts.values()]
-    redefined = [each for each in enough if each.world.kind == "label redefined"]
+    choice = options.parse_args()
+    seeds = range(choice.first, choice.first + (4 if choice.quick else choice.worlds))
+    results = [judged(kind, seed) for seed in seeds for kind in KINDS]
+    enough = [result for result in results if result.world.n_pos >= ENOUGH]
+    same = [v for result in results if result.world.kind == "none" for v in result.verdicts.values()]
+    redefined = [result for result in enough if result.world.kind == "label redefined"]
     rates = {
-        "exact": float(np.mean([each.outcome == "exact" for each in enough])),
-        "false claims": float(np.mean([each.outcome == "false" for each in enough])),
+        "exact": float(np.mean([result.outcome == "exact" for result in enough])),
+        "false claims": float(np.mean([result.outcome == "false" for result in enough])),
         "false alarms": float(np.mean([bool(verdict.causes) for verdict in same])),
-        "redefined right": float(np.mean([each.outcome == "exact" for each in redefined])),
-        "seconds per finding": float(np.median([each.seconds for each in found])),
+        "redefined right": float(np.mean([result.outcome == "exact" for result in redefined])),
+        "seconds per finding": float(np.median([result.seconds for result in results])),
     }
     targets = {
         "exact": rates["exact"] >= 0.75,
@@ -129,23 +129,25 @@ def main() -> int:
         "redefined right": rates["redefined right"] >= 0.95,
         "seconds per finding": rates["seconds per finding"] <= 0.1,
     }
-    if given.json:
-        for each in found:
-            verdict = each.verdicts[each.world.task]
+    if choice.json:
+        for result in results:
+            verdict = result.verdicts[result.world.task]
             row = {
-                "kind": each.world.kind,
-                "n_pos": each.world.n_pos,
+                "kind": result.world.kind,
+                "n_pos": result.world.n_pos,
                 "verdict": verdict.code,
-                "outcome": each.outcome,
+                "outcome": result.outcome,
             }
             print(json.dumps(row))
-        print(json.dumps({"rates": rates, "reached": targets, "coverage": coverage(found)}))
+        print(json.dumps({"rates": rates, "reached": targets, "coverage": coverage(results)}))
     else:
-        print("All worlds", *confusion(found), "", sep="\n")
+        print("All worlds", *confusion(results), "", sep="\n")
         print(f"At least {ENOUGH} positives at each site", *confusion(enough), "", sep="\n")
         for name, rate in rates.items():
             print(f"{name:22}{rate:8.3f}  {'reached' if targets[name] else 'MISSED'}")
-        print("intervals (95 %) that hold: " + ", ".join(f"{k} {v:.1%}" for k, v in coverage(found).items()))
+        print(
+            "intervals (95 %) that hold: " + ", ".join(f"{k} {v:.1%}" for k, v in coverage(results).items())
+        )
     return 0 if all(targets.values()) else 1
 
 

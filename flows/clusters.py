@@ -38,7 +38,7 @@ def cluster_runner(address: Cluster) -> TaskRunner[Any]:
     missing = [name for name in SHARED if not os.environ.get(name) or (own and name == "XRAY_DATABASE_URL")]
     if missing:
         raise XrayError(
-            f"{TASK_RUNNER} is set, so {' and '.join(missing)} must be: workers of a cluster share databases and "
+            f"{TASK_RUNNER} is set, so {' and '.join(missing)} must be set too: workers of a cluster share databases and "
             "artifacts with this command (docs/deploy.md)"
         )
     if not address.is_local and not os.environ.get("PREFECT_API_URL"):
@@ -67,8 +67,8 @@ def check_worker() -> None:
     missing = [name for name in SHARED if not os.environ.get(name)]
     if kind and missing:
         raise XrayError(
-            f"the {kind} worker on {socket.gethostname()} has no {' and no '.join(missing)}: start it with the same as this "
-            "command has (docs/deploy.md)"
+            f"the {kind} worker on {socket.gethostname()} has no {' and no '.join(missing)}: start it with the values "
+            "that this command has (docs/deploy.md)"
         )
 
 

@@ -89,7 +89,7 @@ def _others() -> Iterator[dict[str, Any]]:
     yield {
         "name": "default",
         "entrypoint": "flows.steps.add_dataset",
-        "description": "Register a dataset; without parameters, a small drawn one as a trial.",
+        "description": "Register a dataset; without parameters, a small synthetic one as a trial.",
         "tags": ["data"],
         "parameters": {},
         "work_pool": {"name": "cpu"},

@@ -185,7 +185,7 @@ def _ports(home: Path) -> Finding:
         return Finding("ports", "fault", f"loopback does not work: {error}", "servers need 127.0.0.1")
     if busy:
         ports = " and ".join(map(str, busy))
-        return Finding("ports", "note", f"{ports} in use; `xray up` takes others, or its own is running")
+        return Finding("ports", "note", f"{ports} in use; `xray up` takes other ports, or is running already")
     return Finding("ports", "ok", "loopback works; 4200 and 5000 are free")
 
 

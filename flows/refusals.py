@@ -55,7 +55,7 @@ ADVICE: Final = {
 STATES: Final = {
     "42501": "the role of XRAY_DATABASE_URL may not do this: name one that may",
     "25006": "it may only read: name a role that may write in XRAY_DATABASE_URL",
-    "53300": f"when others have ended, {AGAIN}",
+    "53300": f"when other commands have ended, {AGAIN}",
     "57014": "the query was cancelled, or took longer than it may",
 }
 
@@ -86,7 +86,7 @@ def _of_cause(error: BaseException, home: Path) -> str | None:
     if isinstance(error, sqlite3.Error) and any(words in str(error) for words in UNUSABLE):
         return (
             unwritable(home)
-            or f"{home}: a file there can't be used ({error}); it must be yours, and its disk sound"
+            or f"{home}: a file there can't be used ({error}); it must belong to you, and its disk must work"
         )
     if _is_of_database(error):
         return _of_database(error, home)

@@ -145,7 +145,7 @@ def add_dataset(
 
     phantom = {"site": phantom_site, "patients": patients, "size": size} if source == "phantom" else None
     if phantom is None and not labels:
-        raise XrayError(f"{name}: labels is missing: the label file of source {source!r}")
+        raise XrayError(f"{name}: labels is missing; give the label file of source {source!r}")
     request = {
         "site": site or published_sites().get(source, name),
         "source": "manifest" if phantom else source,

@@ -147,7 +147,7 @@ def database(home: Path, url: str, end: End = ends.end) -> Iterator[None]:
                     end(f"PostgreSQL ended, and can't be started again: {reason}")
                     return
                 if server.port != running.port:
-                    end(f"PostgreSQL ended, and its port {running.port} was taken meanwhile; {AGAIN}")
+                    end(f"PostgreSQL ended, and another program took its port {running.port}; {AGAIN}")
                     return
 
     with watching(look, "PostgreSQL"):

@@ -107,8 +107,8 @@ def _template(server: Server) -> str:
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with all databases and their tables and nothing in them, whose server has ended. The demo makes its own."""
     home = tmp_path_factory.mktemp("prepared") / "xray home"
-    given = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-    variables = given | {"XRAY_HOME": str(home), "PYTHONPATH": str(PROJECT)}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+    variables = environment | {"XRAY_HOME": str(home), "PYTHONPATH": str(PROJECT)}
     subprocess.run([sys.executable, "-m", "flows.standing.migrate"], env=variables, check=True, timeout=300)
     stop(home)
     return home

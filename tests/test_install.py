@@ -30,17 +30,17 @@ def listing(tmp_path: Path) -> str:
     """What pip lists where this is one of its files of settings."""
     file = tmp_path / "pip.conf"
     file.write_text(PIP_CONF)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PIP_")}
     own = {
         "PIP_CONFIG_FILE": str(file),
         "PIP_FIND_LINKS": "/wheels https://more.example/",
         "PIP_RETRIES": "7",
     }
     command = [sys.executable, "-m", "pip", "config", "list"]
-    return subprocess.run(command, env=kept | own, capture_output=True, text=True, check=True).stdout
+    return subprocess.run(command, env=environment | own, capture_output=True, text=True, check=True).stdout
 
 
-def test_uv_asks_where_pip_asks(listing: str) -> None:
+def test_uv_uses_the_indexes_of_pip(listing: str) -> None:
     settings = pip_settings(listing)
     own = ("index-url", "extra-index-url", "find-links", "timeout", "trusted-host", "retries")
     assert uv_variables({key: settings[key] for key in own}) == {
@@ -54,12 +54,12 @@ def test_uv_asks_where_pip_asks(listing: str) -> None:
 
 
 @pytest.mark.parametrize("key", ["proxy", "no-binary", "require-hashes", "target", "a-setting-of-tomorrow"])
-def test_a_setting_that_uv_does_not_know_leaves_all_to_pip(key: str) -> None:
+def test_a_setting_that_uv_does_not_know_leaves_the_installation_to_pip(key: str) -> None:
     assert uv_variables(pip_settings("global.index-url='https://mirror.example/simple'")) is not None
     assert uv_variables(pip_settings(f"global.{key}='1'")) is None
     assert uv_variables(pip_settings(f":env:.{key}='1'")) is None
     assert uv_variables(pip_settings(f"download.{key}='1'")) == {}
 
 
-def test_a_folder_of_wheels_that_uv_would_split_is_left_to_pip() -> None:
+def test_a_wheel_folder_that_uv_would_split_leaves_the_installation_to_pip() -> None:
     assert uv_variables({"find-links": "/a,b"}) is None

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
+ROOMS = ("benchmarks", "db", "flows", "tests", "xray")
 
 # fmt: off
 VAGUE = {
@@ -29,6 +30,12 @@ ALLOWED = {
     "xray/data/sources/base.py": {"kept"},
     "db/results.py": {"place", "told"},
     "db/schema.py": {"drawn", "kept", "place"},
+    # keys of the rows that benchmarks print and store
+    "benchmarks/_reread.py": {"drawn"},
+    "benchmarks/_simulated.py": {"drawn"},
+    "benchmarks/_truth.py": {"drawn"},
+    "benchmarks/kappa.py": {"where"},
+    "benchmarks/report.py": {"ours"},
     # what a method does
     "db/question.py": {"put"},
     "xray/analyses/kept.py": {"put"},
@@ -46,6 +53,9 @@ ALLOWED = {
     "xray/stats/rereads.py": {"called", "chosen", "seen", "there"},
     "xray/stats/shares.py": {"each"},
 }
+
+LATER = {f"benchmarks/{name}.py" for name in ("_calls", "_verdict", "_warm", "mutate")}
+"""Files whose names are not looked at yet."""
 
 
 def names(tree: ast.Module) -> Iterator[tuple[str, int]]:
@@ -87,12 +97,14 @@ def _shown(given, /, *found, told=1, **kept):
     assert Counter(word for word, _ in vague(source)) == Counter(expected.split())
 
 
-def test_names_are_nouns() -> None:
+def test_new_names_avoid_vague_words() -> None:
     """A new name of these words wants a noun. One that people know, as the key of a file or a column, goes on the list."""
     bound: dict[str, set[str]] = {}
     faults = []
-    for path in sorted(path for room in ("db", "flows", "xray") for path in (ROOT / room).rglob("*.py")):
+    for path in sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.py")):
         source, name = path.read_text(encoding="utf-8"), path.relative_to(ROOT).as_posix()
+        if name in LATER:
+            continue
         for word, line in vague(source):
             bound.setdefault(name, set()).add(word)
             if word not in ALLOWED.get(name, ()):

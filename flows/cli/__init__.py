@@ -16,10 +16,10 @@ if TYPE_CHECKING:
 COMMANDS = {
     "demo": ("flows.cli.demo:demo", "From nothing to figures: four synthetic sites, 18 models, one report."),
     "study": ("flows.cli.study:study", "Run a study file, or show its progress."),
-    "report": ("flows.cli.report:report", "Where a study's page is; xray report open STUDY opens it."),
+    "report": ("flows.cli.report:report", "Print where a study's page is; xray report open STUDY opens it."),
     "evaluate": (
         "flows.cli.evaluate:evaluate",
-        "Judge models that you have, from scores and labels to an answer and a page; nothing is trained.",
+        "Evaluate models that you have by their scores and labels; nothing is trained.",
     ),
     "compare": (
         "flows.cli.compare:compare",
@@ -28,7 +28,7 @@ COMMANDS = {
     "plan": ("flows.cli.plan:plan", "How many images a validation needs, before they are collected."),
     "threshold": (
         "flows.cli.threshold:threshold",
-        "A threshold for a goal, and how it does on further images and at other hospitals.",
+        "Choose a threshold for a goal; see how it does on further images and at other hospitals.",
     ),
     "recalibrate": (
         "flows.cli.recalibrate:recalibrate",
@@ -49,15 +49,15 @@ COMMANDS = {
     ),
     "intervene": (
         "flows.cli.intervene:intervene",
-        "One site's images changed to look like another's and scored again: image loss, measured.",
+        "Measure image loss: one site's images, changed to look like another's and scored again.",
     ),
-    "labels": ("flows.cli.labels:labels", "Where a label comes from; do two labellers agree?"),
+    "labels": ("flows.cli.labels:labels", "Where a label comes from, and whether two labellers agree."),
     "protocol": ("flows.cli.protocol:protocol", "The rules of a protocol, and what changes between two."),
     "cohort": ("flows.cli.cohort:cohort", "Frozen cohorts as a CSV of ids, to publish and rebuild."),
     "model": ("flows.cli.model:model", "Models from elsewhere: import, list, show; export one of ours."),
     "predictions": (
         "flows.cli.predictions:predictions",
-        "Scores made elsewhere, imported; stored ones, exported.",
+        "Import scores made elsewhere; export stored scores.",
     ),
     "audit": ("flows.cli.audit:audit", "Images and patients that are in both training and test."),
     "verify": ("flows.cli.verify:verify", "Published numbers, recomputed from label files."),
@@ -66,14 +66,14 @@ COMMANDS = {
         "flows.cli.explain:provenance",
         "Where a model comes from, what it scored, and where it would leak.",
     ),
-    "cache": ("flows.cli.cache:cache", "Prepared pictures: list, verify, remove what nobody uses."),
+    "cache": ("flows.cli.cache:cache", "Prepared pictures: list, verify, remove unused ones."),
     "sql": ("flows.cli.sql:sql", 'Ask the database: xray sql "select …".'),
     "db": ("flows.cli.db:db", "The database: check, size, vacuum, backup, restore, upgrade, grant."),
     "up": ("flows.cli.stack:up", "Start the standing platform: servers, deployments, workers."),
     "down": ("flows.cli.stack:down", "Stop the standing platform."),
     "status": ("flows.cli.stack:status", "What runs, waits or is missing in the standing platform."),
-    "logs": ("flows.cli.stack:logs", "Logs of its services."),
-    "env": ("flows.cli.stack:env", "Environment variables to reach its servers."),
+    "logs": ("flows.cli.stack:logs", "Logs of the standing platform's services."),
+    "env": ("flows.cli.stack:env", "Environment variables to reach the standing platform's servers."),
     "doctor": ("flows.cli.doctor:doctor", "Check that this machine has what xray needs."),
     "version": ("flows.cli.version:version", "The version of xray."),
     "explore": (
@@ -83,12 +83,12 @@ COMMANDS = {
     "ui": ("flows.cli.ui:ui", "Open the MLflow or Prefect web interface."),
 }
 
-_GOES_ON: Final = "stopped; the next run goes on where this one was"
-_WHOLE: Final = "stopped; nothing is half done: run it again"
+_GOES_ON: Final = "stopped; the next run continues where this one stopped"
+_WHOLE: Final = "stopped; nothing was left half done; run the same command again"
 ENDS: Final = {
     **dict.fromkeys(("demo", "study", "evaluate", "analyse", "dataset", "intervene"), _GOES_ON),
     **dict.fromkeys(("model", "predictions", "cohort", "cache", "db", "verify", "audit"), _WHOLE),
-    "up": "stopped, and what had come up: xray up starts it anew",
+    "up": "stopped, with all services that had started; xray up starts them again",
 }
 """What a command says when it is told to end; others say nothing."""
 OWN_WORDS: Final = ("sql", "ui", "explore")
@@ -98,7 +98,9 @@ LOG_OPTIONS: Final = ("--verbose", "--quiet")
 
 
 @click.group(cls=LazyGroup, lazy=COMMANDS, context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--verbose", is_flag=True, help="Log more: servers, addresses, how long each analysis took.")
+@click.option(
+    "--verbose", is_flag=True, help="Log more: servers, addresses, the time that each analysis took."
+)
 @click.option("--quiet", is_flag=True, help="Log warnings only, and show no progress.")
 @click.version_option(package_name="xray", message="xray %(version)s")
 def cli(verbose: bool, quiet: bool) -> None:
@@ -110,7 +112,7 @@ def cli(verbose: bool, quiet: bool) -> None:
     from db import logs
 
     if verbose and quiet:
-        raise click.UsageError("either --verbose or --quiet")
+        raise click.UsageError("choose one of --verbose and --quiet")
     logs.start("DEBUG" if verbose else "WARNING" if quiet else None)
 
 

@@ -25,16 +25,18 @@ ALL = "all"
 @click.argument("name", required=False)
 @click.option("--study", help="The study (default: the only one).")
 @click.option("--protocol", help="Only studies under this protocol, such as paper or corrected.")
-@click.option("--by", "column", help="Of performance: AUC by age, sex, view, or a column of the label files.")
-@click.option("--pair", help="Of bland_altman: one pair of models, TASK:TEST_DATASET:TRAINED_ON.")
+@click.option(
+    "--by", "column", help="Only for performance: AUC by age, sex, view, or a column of the label files."
+)
+@click.option("--pair", help="Only for bland_altman: one pair of models, TASK:TEST_DATASET:TRAINED_ON.")
 @click.option(
     "--uncertain",
     is_flag=True,
-    help="Again with uncertain test labels left out, as positives and as negatives, side by side; nothing is stored.",
+    help="Compare three policies for uncertain test labels: left out, positive, negative; nothing is stored.",
 )
 @cut_options
 @click.option("--reference", is_flag=True, help="Show published values in brackets.")
-@json_option("The rows, one JSON object each.")
+@json_option("One JSON object per row.")
 @click.option(
     "--output",
     type=click.Path(file_okay=False, path_type=Path),
@@ -58,7 +60,7 @@ def analyse(
     predictions; no model is loaded. Where results changed, the study's page (report.html) is written anew, unless --output
     says otherwise.
 
-    On a cut (--where, --from, --to, --images) or of some --model, --dataset or --task, the rows are computed at once from
+    With a cut (--where, --from, --to, --images) or with --model, --dataset or --task, the rows are computed at once from
     the stored scores and printed; nothing is stored.
     """
     from flows.platform import storage
@@ -84,7 +86,7 @@ def analyse(
         if options.is_set:
             if name in (None, ALL) or column is not None or pair is not None or reference:
                 raise click.UsageError(
-                    "a cut needs one analysis, and takes neither --by, --pair nor --reference"
+                    "a cut needs one analysis, and can't be combined with --by, --pair or --reference"
                 )
             with engine.connect() as connection:
                 print_cut(connection, study_name, analyses[0], options, as_json)

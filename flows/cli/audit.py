@@ -12,14 +12,12 @@ def audit() -> None:
 
 
 @audit.command()
-@click.option(
-    "--protocol", multiple=True, help="Split every dataset under this protocol first (may be repeated)."
-)
+@click.option("--protocol", multiple=True, help="Split every dataset under this protocol first (repeatable).")
 @json_option("As one JSON object: cohorts, models, not_split.")
 def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
     """Overlaps of test cohorts with training and validation cohorts, by image and by patient, across all datasets.
 
-    Every pair of cohorts of one protocol is looked at, and every model with every test cohort of its protocol. Copies
+    Compares every two cohorts of a protocol, and every model with every test cohort of its protocol. Copies
     (rsna's images are nih's) and equal pixels count as one image. By SQL: views leaking_cohorts, leaking_models,
     leaking_evaluations.
     """
@@ -62,7 +60,7 @@ def leakage(protocol: tuple[str, ...], as_json: bool) -> None:
 def near_copies(distance: int, as_json: bool) -> None:
     """Pictures that look the same though their pixels differ: other sizes, compression, brightness.
 
-    Every pair of registered pictures is compared. Look at them yourself: what is listed is a suspicion, and no count of
+    Every pair of registered pictures is compared. A listed pair is a suspicion: look at it yourself. No count of
     `xray audit leakage` includes it.
     """
     from flows.cli.rows import show_rows

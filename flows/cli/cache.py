@@ -33,7 +33,7 @@ def list_(as_json: bool) -> None:
 @cache.command()
 @json_option("One JSON object per fault.")
 def verify(as_json: bool) -> None:
-    """Read every cached picture and compare it with its checksum; exit code 1 where one is damaged, and says where.
+    """Read every cached picture and compare it with its checksum; exit code 1 if one is damaged.
 
     A damaged picture is made again from its file when it is next read; it is never used.
     """
@@ -55,10 +55,12 @@ def verify(as_json: bool) -> None:
 
 
 @cache.command()
-@click.option("--yes", is_flag=True, help="Remove them; without it, only say what would be removed.")
+@click.option(
+    "--yes", is_flag=True, help="Remove them. Without this option, only print what would be removed."
+)
 @json_option("One JSON object per cache.")
 def prune(yes: bool, as_json: bool) -> None:
-    """Remove the caches that no registered dataset uses: of an earlier format, of pictures that are in no dataset."""
+    """Remove the caches that no registered dataset uses: those of an earlier format, and of pictures in no dataset."""
     from flows.cli.rows import show_rows
     from flows.platform import storage
     from xray import settings

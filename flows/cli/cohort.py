@@ -51,7 +51,7 @@ def export(dataset: str, protocol: str, output: Path | None) -> None:
 @cohort.command("import")
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option("--dataset", help="The dataset's name here (default: as in FILE).")
-@click.option("--protocol", help="TOML file of the protocol, where it is one of your own.")
+@click.option("--protocol", help="TOML file of the protocol, if it is one of your own.")
 @json_option()
 def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool) -> None:
     """Freeze the cohorts that FILE lists, from the dataset registered here; refused if the hashes would differ."""
@@ -66,7 +66,7 @@ def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool
     name = dataset or str(about["dataset"])
     if protocol is None and about["protocol"] not in NAMED:
         raise DataError(
-            f"{file.name}: its protocol {str(about['protocol'])!r} is not in the file: name its file (--protocol)"
+            f"{file.name}: the rules of protocol {str(about['protocol'])!r} are not in the file; give theirs with --protocol"
         )
     rules = load_protocol(protocol or str(about["protocol"]))
     with storage() as databases, databases.engine().begin() as connection:
@@ -76,5 +76,5 @@ def import_(file: Path, dataset: str | None, protocol: str | None, as_json: bool
     if as_json:
         print_json({"dataset": name, "protocol": rules.name, "cohorts": cohorts, "new": new})
         return
-    outcome = "frozen, with the same hashes" if new else "were frozen already, with the same hashes"
-    click.echo(f"{name}: the cohorts {', '.join(cohorts)} of {rules.name} {outcome}")
+    outcome = "are frozen now, with the same hashes" if new else "were frozen already, with the same hashes"
+    click.echo(f"{name}: cohorts {', '.join(cohorts)} of {rules.name} {outcome}")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     metavar="CONDITIONS",
-    help="Without SECOND: FIRST on the images of --where less FIRST on these, such as StudyDate < 2024-01-01.",
+    help="Without SECOND: the images that those of --where are compared with, such as StudyDate < 2024-01-01.",
 )
 @click.option(
     "--margin",
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.option(
     "--disagreements",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="CSV to write: every image that one of them calls and the other does not.",
+    help="CSV file to write: every image that one model calls positive and the other negative.",
 )
 @json_option("One JSON object per dataset and finding.")
 def compare(
@@ -48,8 +48,8 @@ def compare(
     disagreements: Path | None,
     as_json: bool,
 ) -> None:
-    """Compare models FIRST and SECOND of a study on the same images; differences are FIRST less SECOND. Or FIRST alone on
-    two subsets of the images, --where less --against.
+    """Compare models FIRST and SECOND of a study on the same images; differences are FIRST minus SECOND. Or FIRST alone
+    on two subsets of the images, --where minus --against.
 
     AUC by DeLong, sensitivity and specificity at each one's threshold (declared by its maker, else the best on these
     images), net benefit, kappa of their calls. Patients are the unit of intervals; p of AUC is adjusted after Holm over all
@@ -123,7 +123,7 @@ def _subsets(model: str, study: str | None, where: str, against: str, as_json: b
         for row in rows
     ]
     click.echo(table((*heads, "sensitivity", "specificity"), [tuple(map(str, line)) for line in cells]))
-    click.echo(f"{model}: {where}, less {against}. Patients are the units of all intervals.")
+    click.echo(f"{model}: {where}, minus {against}. Patients are the units of all intervals.")
     if any(row["threshold_is"] != "declared" for row in rows):
         click.echo("Where no threshold is declared it is the best on the images of both (Youden).")
 
@@ -173,7 +173,7 @@ def _sentences(comparison: "Compared") -> list[str]:
     better = sum(row["difference"] > 0 for row in significant)
     sentences = [
         f"{comparison.first} ranks better in {better} and worse in {len(significant) - better} of "
-        f"{number_of(len(tested), 'comparison')} (p < 0.05 after Holm); a difference that is not shown may be there."
+        f"{number_of(len(tested), 'comparison')} (p < 0.05 after Holm); a difference that is not shown may still exist."
     ]
     best = [row for row in comparison.rows if "best on these images" in row["thresholds"]]
     if best:

@@ -49,27 +49,25 @@ def cut_options(command: Function) -> Function:
     """The options, as arguments of their names."""
     options = (
         click.option(
-            "--where", metavar="CONDITIONS", help="On a cut: age >= 70 and sex = 'F' and view = 'AP'."
+            "--where", metavar="CONDITIONS", help="Only some images: age >= 70 and sex = 'F' and view = 'AP'."
         ),
         click.option(
-            "--from", "since", metavar="DAY", help="On a cut: images from this day on, as 2024-01-31."
+            "--from", "since", metavar="DAY", help="Only images from this day on, such as 2024-01-31."
         ),
-        click.option(
-            "--to", "until", metavar="DAY", help="On a cut: images up to this day, which is included."
-        ),
+        click.option("--to", "until", metavar="DAY", help="Only images up to this day, included."),
         click.option(
             "--day", metavar="COLUMN", help="The column of the label files with the day (default: StudyDate)."
         ),
         click.option(
             "--images",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
-            help="On a cut: the images of a file (its column image, or a name a line).",
+            help="Only the images that a file lists (in its column image, or one name per line).",
         ),
         click.option(
-            "--model", multiple=True, help="Of this model only, as trained_on names it; repeatable."
+            "--model", multiple=True, help="Only this model, by its name in trained_on; repeatable."
         ),
-        click.option("--dataset", multiple=True, help="On this test dataset only; repeatable."),
-        click.option("--task", multiple=True, help="Of this finding only; repeatable."),
+        click.option("--dataset", multiple=True, help="Only this test dataset; repeatable."),
+        click.option("--task", multiple=True, help="Only this finding; repeatable."),
     )
     for option in reversed(options):
         command = option(command)

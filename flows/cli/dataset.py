@@ -43,11 +43,11 @@ def dataset() -> None:
 @click.option(
     "--maximum",
     type=int,
-    help="The true largest pixel value, if the files could hold more: 4095 for 12 bits.",
+    help="The largest possible pixel value, if the files could hold more: 4095 for 12 bits.",
 )
 @click.option("--window", is_flag=True, help="Show DICOM pictures through the window that each file gives.")
 @click.option(
-    "--site", help="Where the images come from; patients belong to a site (known for published ones)."
+    "--site", help="Where the images come from; patients belong to a site (known for published datasets)."
 )
 @click.option("--protocol", default="corrected", show_default=True, help="Rules by which cohorts are made.")
 @click.option("--strict", is_flag=True, help="Register nothing if anything would have to be set aside.")
@@ -155,7 +155,7 @@ def draft(file: Path, output: Path | None, sheet: str | None) -> None:
         encoding="utf-8",
     )
     click.echo(
-        f"{output}: look at every line, then: xray dataset add NAME --site SITE --map {output} --dry-run"
+        f"{output}: check every line, then run: xray dataset add NAME --site SITE --map {output} --dry-run"
     )
 
 
@@ -176,9 +176,7 @@ def _mapped(
 
     check_name("NAME", name)
     if source not in (None, "manifest", "dicom"):
-        raise click.UsageError(
-            f"--map: is for tables of your own, not for source {source}, whose columns are known"
-        )
+        raise click.UsageError(f"--map is for tables of your own; the columns of source {source} are known")
     if images is not None and labels_only:
         raise click.UsageError("choose one of --images and --labels-only")
     mapped = read_named(mapping)
@@ -251,12 +249,12 @@ def say(registration: "Registration", dry_run: bool = False, as_json: bool = Fal
     _say_summary(registration)
     if dry_run:
         click.echo(
-            f"{registration.name}: would be {registration.n_images} images of {registration.n_patients} patients; "
+            f"{registration.name}: dry run, {registration.n_images} images of {registration.n_patients} patients; "
             "nothing was registered"
         )
     elif registration.unchanged:
         click.echo(
-            f"{registration.name}: {registration.n_images} images were registered already, nothing has changed"
+            f"{registration.name}: {registration.n_images} images were registered already; nothing has changed"
         )
     else:
         click.echo(
@@ -272,7 +270,7 @@ def say(registration: "Registration", dry_run: bool = False, as_json: bool = Fal
             click.echo(f"{len(entries)} row(s) or picture(s) {title}:", err=True)
             click.echo("\n".join(describe(entries)), err=True)
     if registration.quarantine and not dry_run:
-        click.echo(f"all of them: xray dataset quarantine {registration.name}", err=True)
+        click.echo(f"to list them all: xray dataset quarantine {registration.name}", err=True)
 
 
 def _say_summary(registration: "Registration") -> None:
@@ -304,7 +302,7 @@ def mapping(name: str) -> None:
     with storage() as databases, databases.engine().begin() as connection:
         keys = read_mapping_of(connection, dataset_id(connection, name))
     if keys is None:
-        click.echo(f"{name}: was read without a mapping file", err=True)
+        click.echo(f"{name} was read without a mapping file", err=True)
     else:
         click.echo(json.dumps(keys, ensure_ascii=False, indent=2))
 
@@ -366,7 +364,7 @@ def counts(name: str, protocol: str | None, part: str | None, as_json: bool) -> 
 @click.argument("name")
 @click.option("--images", type=PATH, required=True, help="Folder in which the pictures are now.")
 def relocate(name: str, images: Path) -> None:
-    """Read the pictures of dataset NAME from another folder, once each shows what is registered.
+    """Read the pictures of dataset NAME from another folder, after checking that each is the registered one.
 
     Nothing is prepared again: prepared pictures are cached by content.
     """
@@ -388,12 +386,12 @@ def relocate(name: str, images: Path) -> None:
 @click.option(
     "--with-results", is_flag=True, help="Also remove the models, scores and analyses that depend on it."
 )
-@click.option("--dry-run", is_flag=True, help="Only say what depends on it.")
+@click.option("--dry-run", is_flag=True, help="Only print what depends on it.")
 @json_option("What depends on it, as one JSON object.")
 def remove(name: str, with_results: bool, dry_run: bool, as_json: bool) -> None:
     """Remove dataset NAME: its labels, cohorts, and images that no other dataset has. Its files stay.
 
-    Where results depend on it, it says which, and removes them only with --with-results.
+    If results depend on it, they are listed, and removed only with --with-results.
     """
     from flows.platform import storage
     from xray.data.remove import hanging

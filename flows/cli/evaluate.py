@@ -51,7 +51,7 @@ REFERENCE: Final = "reference"
     "references",
     multiple=True,
     type=FILE,
-    help="The same models' scores elsewhere, in the same order.",
+    help="The same models' scores at the reference hospital, in the same order.",
 )
 @click.option("--reference-labels", type=FILE, help="Labels of those images.")
 @click.option(
@@ -60,7 +60,13 @@ REFERENCE: Final = "reference"
     show_default=True,
     help="The hospital that the reference comes from.",
 )
-@click.option("--kind", default="probability", show_default=True, type=SCALE, help="What the numbers are.")
+@click.option(
+    "--kind",
+    default="probability",
+    show_default=True,
+    type=SCALE,
+    help="What kind of numbers the scores are.",
+)
 @click.option(
     "--protocol",
     default="external",
@@ -71,26 +77,28 @@ REFERENCE: Final = "reference"
     "--study", default="evaluation", show_default=True, help="Name under which results are kept and added to."
 )
 @click.option(
-    "--image-column", help="The scores' column with the images' names (default: image or image_id)."
+    "--image-column", help="The column of SCORES with the names of the images (default: image or image_id)."
 )
 @click.option(
     "--from-model", help="The model whose rows to use, if a file has a column `model` with several."
 )
 @click.option(
-    "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
+    "--missing-as-nan",
+    is_flag=True,
+    help="Leave images without a score unscored instead of refusing the file.",
 )
-@click.option("--ignore-unknown", is_flag=True, help="Leave out rows of images that the labels do not have.")
+@click.option("--ignore-unknown", is_flag=True, help="Leave out rows of images that have no labels.")
 @click.option(
     "--threshold",
     "thresholds",
     multiple=True,
     metavar="[MODEL:]TASK=VALUE",
-    help="An operating point that a model's maker declares, on the scale of --kind (repeatable).",
+    help="An operating point that the model's maker declares, on the scale of --kind (repeatable).",
 )
 @click.option(
     "--loss-ratio",
     type=click.FloatRange(1, 999),
-    help="How many missed causes cost as much as a false one: a verdict names causes from L / (1 + L) (default: 2, so 2/3).",
+    help="How many missed causes cost as much as a false one. A cause is named from probability L / (1 + L) (default: 2).",
 )
 @click.option("--json", "as_json", is_flag=True, help="What was done, every AUC and every verdict, as JSON.")
 def evaluate(
@@ -184,11 +192,13 @@ def _sites(
     from xray.study import check_name
 
     if models and len(models) != len(scores):
-        raise click.UsageError(f"--model: {len(models)} name(s) for {len(scores)} file(s) of scores")
+        raise click.UsageError(
+            f"--model: {len(models)} name(s) for {len(scores)} file(s) of scores; give one name per file"
+        )
     names = models or tuple(model_name(file) for file in scores)
     doubled = next((name for name in names if names.count(name) > 1), None)
     if doubled is not None:
-        raise click.UsageError(f"two files would be model {doubled!r}: name each of them with --model")
+        raise click.UsageError(f"two files would be model {doubled!r}; give each its own name with --model")
     if labels is None and dataset is None:
         raise click.UsageError("give --labels FILE and --site SITE, or --dataset of a registered one")
     if labels is not None and site is None:
@@ -205,7 +215,9 @@ def _sites(
     ]
     if reference_labels is not None:
         if check_name("--reference-site", reference_site) == name:
-            raise click.UsageError(f"--reference-site: {name} is the name of the dataset that is evaluated")
+            raise click.UsageError(
+                f"--reference-site: {name} is the name of the evaluated dataset; give another"
+            )
         of_them = tuple(zip(names, references, strict=True))
         requests.append(Site(reference_site, reference_site, reference_labels, of_them))
     return requests
@@ -222,7 +234,7 @@ def _points(words: tuple[str, ...], models: list[str]) -> dict[str, dict[str, fl
             raise click.UsageError(f"--threshold {text!r}: name its model, as in {models[0]}:{text}")
         name = model or models[0]
         if name not in models:
-            raise click.UsageError(f"--threshold {text!r}: {name} is none of {', '.join(models)}")
+            raise click.UsageError(f"--threshold {text!r}: {name} is not one of {', '.join(models)}")
         texts.setdefault(name, []).append(point)
     return {model: parse_thresholds(points) for model, points in texts.items()}
 

@@ -199,7 +199,7 @@ def _scored(evaluation: Mapping[str, Any], task: str | None) -> list[str]:
     if scores is None:
         lines = [f"  scored {_minute(evaluation['completed_at'])}{by}"]
         if evaluation["scored_versions"] is None:
-            lines.append("  by what is not on record: it was scored, or imported, before that was kept")
+            lines.append("  versions not on record: it was scored, or imported, before xray recorded them")
         return [*lines, images]
     names = scores["names"]
     spellings = {task: names[task]} if task in names else names

@@ -6,16 +6,16 @@ import click
 
 
 @click.command()
-@click.option("--port", default=0, help="Port on 127.0.0.1; a free one is chosen where none is given.")
+@click.option("--port", default=0, help="Port on 127.0.0.1 (default: a free one).")
 @click.option(
     "--identities",
     is_flag=True,
-    help="Show patients and images by their own names; otherwise pseudonyms stand for them.",
+    help="Show patients and images by their own names instead of pseudonyms.",
 )
 def explore(port: int, identities: bool) -> None:
     """Open the pages: findings and sites, scores, images, worklists.
 
-    Stop it with Ctrl-C. Where the standing platform runs (xray up), its pages are named, and nothing started, unless
+    Stop it with Ctrl-C. If the standing platform runs (xray up), its address is printed and nothing is started, unless
     --identities is given.
     """
     from flows.cli.ui import until_stopped, way_in

@@ -20,7 +20,7 @@ KINDS = ("histogram", "resolution", "noise", "borders", "all")
 
 @click.group(cls=Group)
 def intervene() -> None:
-    """One site's images changed to look like another's and scored again: what a model loses by it is measured."""
+    """Measure what a model loses when one site's images are changed to look like another's."""
 
 
 @intervene.command()
@@ -28,25 +28,31 @@ def intervene() -> None:
 @click.option(
     "--model",
     default="",
-    help="Only this configuration, or model from elsewhere (default: those of verdicts).",
+    help="Only this configuration, or model from elsewhere (default: those that have verdicts).",
 )
 @click.option(
-    "--from", "a", default="", metavar="A", help="Whose images (default: where the model is at home)."
+    "--from", "a", default="", metavar="A", help="Dataset of the images (default: the model's own)."
 )
 @click.option(
-    "--to", "b", default="", metavar="B", help="What they are made to look like (default: each other site)."
+    "--to",
+    "b",
+    default="",
+    metavar="B",
+    help="Dataset that they are made to look like (default: that of each other site).",
 )
 @click.option(
     "--kinds",
     default=",".join(KINDS),
     show_default=True,
-    help="What is changed, joined by commas; all is all together.",
+    help="What to change, separated by commas; all: everything together.",
 )
 @click.option(
-    "--images", type=click.IntRange(2), help="So many images of A, drawn by the seed (default: all)."
+    "--images", type=click.IntRange(2), help="Number of images of A, drawn by the seed (default: all)."
 )
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of all that is drawn.")
-@click.option("--dry-run", is_flag=True, help="Say what would be scored; score nothing.")
+@click.option(
+    "--seed", type=click.IntRange(0), default=0, show_default=True, help="Seed of everything that is drawn."
+)
+@click.option("--dry-run", is_flag=True, help="Only print what would be scored.")
 @json_option("One JSON object per result; with --dry-run per model and pair of sites.")
 def run(
     study: str,
@@ -61,8 +67,8 @@ def run(
 ) -> None:
     """Score test images of A again, made to look like B's, by models of STUDY, and say what each model loses by it.
 
-    Only what is missing is done; a run that was stopped goes on where it was. Scores are kept apart from all others: in the
-    views interventions and intervention_predictions; what they cost in intervention_results and on the study's page.
+    Only what is missing is done; a run that was stopped continues there. The scores are kept apart from all others, in
+    the views interventions and intervention_predictions; the losses are in intervention_results and on the study's page.
     """
     from flows import watch
     from flows.platform import prefect_api, storage
@@ -74,7 +80,7 @@ def run(
         with databases.engine().begin() as connection:
             plan = steps(connection, study, asking)
         if dry_run:
-            show_rows(as_rows(plan), as_json, "all of it is scored already")
+            show_rows(as_rows(plan), as_json, "everything is scored already")
             return
         if plan:
             with watch.database(settings.home(), databases.psql()), prefect_api(databases):
@@ -88,23 +94,29 @@ def run(
 @intervene.command()
 @click.argument("file", type=FILE)
 @click.option(
-    "--model", required=True, help="Whose scores they are: a model that has scored A's images as they are."
+    "--model", required=True, help="The model that gave the scores; it has scored A's unchanged images."
 )
-@click.option("--from", "a", required=True, metavar="A", help="Whose images.")
-@click.option("--to", "b", required=True, metavar="B", help="Whose pipeline they went through.")
-@click.option("--kind", default="probability", show_default=True, type=SCALE, help="What the numbers are.")
-@click.option("--protocol", help="Where the model has scored A under several.")
+@click.option("--from", "a", required=True, metavar="A", help="Dataset of the images.")
+@click.option("--to", "b", required=True, metavar="B", help="Dataset whose pipeline they went through.")
 @click.option(
-    "--map", "mapping", type=FILE, help="A mapping file, which says what the columns and words are."
+    "--kind",
+    default="probability",
+    show_default=True,
+    type=SCALE,
+    help="What kind of numbers the scores are.",
+)
+@click.option("--protocol", help="Protocol, if the model has scored A under several.")
+@click.option(
+    "--map", "mapping", type=FILE, help="A mapping file, which says what the columns and words mean."
 )
 @click.option(
-    "--missing-as-nan", is_flag=True, help="Images without a score are left out, instead of refused."
+    "--missing-as-nan", is_flag=True, help="Leave out images without a score instead of refusing the file."
 )
 @click.option(
     "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
 )
-@click.option("--from-model", help="Whose rows to take, where FILE has a column `model` with several.")
-@click.option("--image-column", help="The column with the images' names (default: image or image_id).")
+@click.option("--from-model", help="The model whose rows to use, if FILE has a column `model` with several.")
+@click.option("--image-column", help="The column with the names of the images (default: image or image_id).")
 @json_option("One JSON object: what was added, and the results after it.")
 def add(
     file: Path,
@@ -120,10 +132,10 @@ def add(
     image_column: str | None,
     as_json: bool,
 ) -> None:
-    """Take scores that MODEL gave to A's test images once they went through B's pipeline: all of image loss, measured.
+    """Add the scores that MODEL gave to A's test images after B's pipeline: they measure all of image loss.
 
     FILE is as for xray predictions import: a row per image, a column per finding. Its images are those that the model has
-    scored as they are. Nothing but interventions knows of these scores.
+    scored as they are. Only interventions use these scores.
     """
     from flows.platform import storage
     from xray.data.intervention_files import add_intervention
@@ -195,7 +207,7 @@ def _kinds(text: str) -> tuple[str, ...]:
         if kind not in KINDS:
             raise XrayError(f"--kinds: {unknown('kind', kind, KINDS)}")
     if not kinds:
-        raise XrayError(f"--kinds names nothing; expected some of {', '.join(KINDS)}")
+        raise XrayError(f"--kinds is empty; expected some of {', '.join(KINDS)}")
     return kinds
 
 

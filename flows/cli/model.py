@@ -24,12 +24,12 @@ def model() -> None:
 @model.command("import")
 @click.argument("file", type=FILE)
 @click.option(
-    "--card", type=FILE, help="What FILE does not say, as TOML (default: FILE with the ending .toml)."
+    "--card", type=FILE, help="The model's card, a TOML file (default: FILE with the ending .toml)."
 )
 @click.option(
-    "--xrv", metavar="WEIGHTS", help="FILE is torchxrayvision's, of this name: densenet121-res224-all, …"
+    "--xrv", metavar="WEIGHTS", help="FILE is torchxrayvision's model of this name: densenet121-res224-all, …"
 )
-@click.option("--name", help="Name under which its results stand (default: the card's, or WEIGHTS).")
+@click.option("--name", help="Name for its results (default: the card's, or WEIGHTS).")
 @click.option(
     "--trained-on", multiple=True, metavar="DATASET", help="A dataset that it was trained on (repeatable)."
 )

@@ -43,29 +43,37 @@ def plan() -> None:
     nargs=2,
     type=float,
     metavar="MEAN SD",
-    help="Log odds of the population (default: those of AUC and prevalence).",
+    help="Log odds of the predicted risks (default: from AUC and prevalence).",
 )
-@click.option("--sensitivity", type=SHARE, help="Expected at the threshold.")
-@click.option("--specificity", type=SHARE, help="Expected at the threshold.")
+@click.option("--sensitivity", type=SHARE, help="Expected sensitivity at the threshold.")
+@click.option("--specificity", type=SHARE, help="Expected specificity at the threshold.")
 @click.option(
-    "--threshold", type=SHARE, help="Probability from which an image is called: adds the net benefit."
+    "--threshold",
+    type=SHARE,
+    help="Probability from which an image is called positive; adds the net benefit.",
 )
-@click.option("--difference", type=SHARE, help="Of two models' AUCs on the same images, to be shown at 5%.")
+@click.option(
+    "--difference", type=SHARE, help="Difference of two models' AUCs on the same images, to be shown at 5%."
+)
 @click.option(
     "--correlation",
     type=click.FloatRange(-1, 1, min_open=True, max_open=True),
     default=0.5,
     show_default=True,
-    help="Of the two AUCs.",
+    help="Correlation of the two AUCs.",
 )
 @click.option(
-    "--power", type=SHARE, default=0.8, show_default=True, help="Chance that a difference is shown."
+    "--power",
+    type=SHARE,
+    default=0.8,
+    show_default=True,
+    help="Power: the chance that the difference is shown.",
 )
 @json_option("One JSON object per line of the table.")
 def size(pilot: tuple[str, str, str, str] | None, as_json: bool, **options: Any) -> None:
     """How many images a validation of a model needs, for each desired precision.
 
-    By the formulas of Riley et al. 2021, as the program pmvalsampsize has them. With several images per patient, read
+    By the formulas of Riley et al. 2021, as in the program pmvalsampsize. With several images per patient, read
     "patients" for images.
     """
     from flows.cli.rows import show_rows
@@ -118,7 +126,7 @@ def _sizes(assumed: dict[str, float], options: dict[str, Any]) -> Iterator[tuple
     at = options["threshold"]
     if at is not None:
         if not {"sensitivity", "specificity"} <= assumed.keys():
-            raise ValueError("--threshold: the net benefit needs --sensitivity and --specificity, too")
+            raise ValueError("--threshold: the net benefit also needs --sensitivity and --specificity")
         shares = assumed["sensitivity"], assumed["specificity"]
         words = f"net benefit at {at:g}, interval {width['benefit']:g} wide"
         yield words, planning.size_for_net_benefit(*shares, at, prevalence, width["benefit"])

@@ -29,27 +29,35 @@ def predictions() -> None:
     help="Name under which the scores are stored: a new one, or one imported before.",
 )
 @click.option(
-    "--cohort", required=True, metavar="DATASET", help="Whose images were scored (xray cohort list)."
+    "--cohort",
+    required=True,
+    metavar="DATASET",
+    help="The dataset whose cohort was scored (xray cohort list).",
 )
-@click.option("--protocol", default="corrected", show_default=True, help="Name or TOML file.")
+@click.option("--protocol", default="corrected", show_default=True, help="Protocol: its name or TOML file.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
 @click.option(
-    "--kind", required=True, type=SCALE, help="What the numbers are; call: yes or no without a score."
+    "--kind",
+    required=True,
+    type=SCALE,
+    help="What kind of numbers the scores are; call: yes or no without a score.",
 )
 @click.option(
     "--map",
     "mapping",
     type=click.Path(exists=True, dir_okay=False, path_type=Path),
-    help="A mapping file, which says what the columns and words are.",
+    help="A mapping file, which says what the columns and words mean.",
 )
 @click.option(
-    "--missing-as-nan", is_flag=True, help="Images without a score are not scored, instead of refused."
+    "--missing-as-nan",
+    is_flag=True,
+    help="Leave images without a score unscored instead of refusing the file.",
 )
 @click.option(
     "--ignore-unknown", is_flag=True, help="Leave out rows of images that the dataset does not have."
 )
 @click.option("--from-model", help="The model whose rows to use, if FILE has a column `model` with several.")
-@click.option("--image-column", help="The column with the images' names (default: image or image_id).")
+@click.option("--image-column", help="The column with the names of the images (default: image or image_id).")
 @click.option(
     "--trained-on",
     multiple=True,
@@ -92,10 +100,10 @@ def import_(
 ) -> None:
     """Store the scores of FILE (CSV, TSV, xlsx or Parquet) as those of a foreign model.
 
-    A row is of an image, of a study, or of an image and a finding; findings go by the platform's names or synonyms.
+    A row is an image, a study, or an image and a finding; findings have the platform's names or synonyms.
 
-    Every image must be known, stand once and have a number for each task; what does not fit is counted with examples, and
-    nothing is stored then.
+    Every image must be registered, appear once and have a number for each task. Otherwise nothing is stored, and the error
+    counts what does not fit, with examples.
     """
     from flows.events import announce
     from flows.platform import storage
@@ -140,10 +148,17 @@ def import_(
 
 @predictions.command()
 @click.option(
-    "--model", multiple=True, help="Whose scores (repeatable; default: every model that scored the cohort)."
+    "--model",
+    multiple=True,
+    help="The model of the scores (repeatable; default: every model that scored the cohort).",
 )
-@click.option("--cohort", required=True, metavar="DATASET", help="Scores of whose images (xray cohort list).")
-@click.option("--protocol", default="corrected", show_default=True, help="Name or TOML file.")
+@click.option(
+    "--cohort",
+    required=True,
+    metavar="DATASET",
+    help="The dataset whose cohort was scored (xray cohort list).",
+)
+@click.option("--protocol", default="corrected", show_default=True, help="Protocol: its name or TOML file.")
 @click.option("--part", default="test", show_default=True, type=click.Choice(["train", "validation", "test"]))
 @click.option("--kind", default="logit", show_default=True, type=KIND, help="What to write.")
 @click.option(

@@ -25,7 +25,7 @@ HEADS: Final = ("measure", "perfect", "before", "after")
     show_default=True,
     help="Shift all logits; shift and scale them; or any curve that never falls.",
 )
-@click.option("--dataset", help="Where it is fitted (default: the study's first that MODEL scored).")
+@click.option("--dataset", help="Dataset to fit on (default: the study's first that MODEL scored).")
 @click.option("--study", help="The study (default: the only one).")
 @json_option("As one JSON object, with the curves.")
 def recalibrate(
@@ -116,7 +116,7 @@ def _text(recalibration: "Recalibrated") -> str:
     for judged in (recalibration.at_home, *recalibration.elsewhere):
         at_home = judged is recalibration.at_home
         manner = "fitted here; after: cross-fitted by patient" if at_home else "the same map"
-        out = f", {judged.left_out} of patients that it was fitted on left out" if judged.left_out else ""
+        out = f", {judged.left_out} images of patients in the fit left out" if judged.left_out else ""
         before, after = judged.before, judged.after
         rows = [
             (name, f"{PERFECT[name]:g}", _in_words(before.measures[name]), _in_words(after.measures[name]))
@@ -126,7 +126,7 @@ def _text(recalibration: "Recalibrated") -> str:
             "",
             f"at {judged.dataset} ({before.n} images, {before.n_pos} positive{out}; {manner})",
             table(HEADS, rows),
-            f"Brier's score, after less before: {_in_words(judged.difference, 4)}",
+            f"Brier score, after minus before: {_in_words(judged.difference, 4)}",
         ]
         lines += [f"{when}: {of.reason}" for when, of in (("before", before), ("after", after)) if of.reason]
     return "\n".join(lines)

@@ -37,11 +37,11 @@ def report(words: tuple[str, ...], checklist: str | None, card: str | None, outp
         raise click.UsageError("-o goes with --checklist or --card")
     opens = len(words) == 2 and words[0] == OPEN
     if len(words) != 1 + opens:
-        raise click.UsageError("expected STUDY, or: open STUDY")
+        raise click.UsageError("give STUDY, or: open STUDY")
     page = page_of(words[-1])
     click.echo(str(page))
     if opens and click.launch(address(page)):
-        click.echo(f"no browser could be started here; open this file yourself: {page}", err=True)
+        click.echo(f"no browser could be started; open this file yourself: {page}", err=True)
 
 
 def _draft(study: str, checklist: str | None, card: str | None, output: Path | None) -> None:

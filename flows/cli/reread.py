@@ -15,33 +15,35 @@ if TYPE_CHECKING:
 
 @click.group(cls=Group)
 def reread() -> None:
-    """Re-reads to settle a verdict: which images to read by whose rules, and the answers."""
+    """Plan re-reads that settle a verdict, and add their answers."""
 
 
 @reread.command()
 @click.argument("study")
 @click.option(
-    "--budget", type=click.IntRange(20, 10_000), default=100, show_default=True, help="Images to be read."
+    "--budget",
+    type=click.IntRange(20, 10_000),
+    default=100,
+    show_default=True,
+    help="Number of images to read.",
 )
 @click.option("--model", help="Only verdicts on this model from elsewhere.")
-@click.option("--task", help="Only this finding, whether it is in doubt or not.")
+@click.option("--task", help="Only this finding, in doubt or not.")
 @click.option(
     "--to",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The list (default: reread-STUDY-N.csv here).",
+    help="File of the list (default: reread-STUDY-N.csv here).",
 )
 @click.option("--seed", type=click.IntRange(0), help="Seed of the draw (default: random; it is stored).")
-@click.option(
-    "--dry-run", is_flag=True, help="Print what would be read, and the chance; store and write nothing."
-)
+@click.option("--dry-run", is_flag=True, help="Only print what would be read, and the chance of success.")
 @json_option("One JSON object per finding that is read.")
 def plan(
     study: str, budget: int, model: str | None, task: str | None, to: Path | None, seed: int | None, dry_run: bool,
     as_json: bool,
 ) -> None:  # fmt: skip
-    """Choose images to read again to settle the verdicts of STUDY that can't tell, with the chance of success.
+    """Choose images to read again to settle each "cannot tell" of STUDY, with the chance of success.
 
-    Writes a blind list, CSV: a row per image, in an order by chance, without label, score and site. Readers fill the columns
+    Writes a blind list, CSV: a row per image, in random order, without label, score and site. Readers fill the columns
     reader and answer (yes, no, unsure), each in a copy of their own; xray reread add FILE takes the copies.
     """
     from flows.platform import storage
@@ -62,7 +64,7 @@ def plan(
                     file.write(content)
             except OSError as error:
                 raise XrayError(
-                    f"{path}: the list can't be written: {error.strerror}; --to names another file"
+                    f"{path}: the list can't be written: {error.strerror}; choose another file with --to"
                 ) from None
     rows = [
         {
@@ -83,13 +85,14 @@ def plan(
     better = [share.task for share in shares if share.piped > share.whole]
     if better:
         click.echo(
-            f"{', '.join(better)}: pictures of the reference through the other site's pipeline would settle more than "
-            f"reads: xray reread pipeline {study}",
+            f"{', '.join(better)}: scores of the reference's pictures through the other site's pipeline would settle "
+            f"more than reads: xray reread pipeline {study}",
             err=True,
         )
     if path is not None:
         click.echo(
-            f"{path}: {content.count(chr(10)) - 1} rows; fill reader and answer, then: xray reread add {path}",
+            f"{path}: {content.count(chr(10)) - 1} rows; fill the columns reader and answer, then run: "
+            f"xray reread add {path}",
             err=True,
         )
 
@@ -97,17 +100,17 @@ def plan(
 @reread.command()
 @click.argument("study")
 @click.option(
-    "--budget", type=click.IntRange(20), help="Images of A to be scored (default: all with a label)."
+    "--budget", type=click.IntRange(20), help="Number of images of A to score (default: all with a label)."
 )
 @click.option("--model", help="Only verdicts on this model from elsewhere.")
-@click.option("--task", help="Only this finding, whether it is in doubt or not.")
+@click.option("--task", help="Only this finding, in doubt or not.")
 @click.option(
     "--to",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The list (default: pipeline-STUDY.csv here).",
+    help="File of the list (default: pipeline-STUDY.csv here).",
 )
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True, help="Of the draw.")
-@click.option("--dry-run", is_flag=True, help="Say what would be scored and with what chance; write nothing.")
+@click.option("--dry-run", is_flag=True, help="Only print what would be scored, and the chance of success.")
 @json_option("One JSON object per finding in doubt.")
 def pipeline(
     study: str, budget: int | None, model: str | None, task: str | None, to: Path | None, seed: int, dry_run: bool,
@@ -116,8 +119,8 @@ def pipeline(
     """Which images of the reference to score through the other site's pipeline, to settle the verdicts of STUDY.
 
     Writes a list, CSV: image, path. Put these pictures through the other site's pipeline, score them by the same model, and
-    hand the scores in by xray intervene add. Chances are that image is named or ruled out, and that all causes are: by these
-    scores, by 200 reads instead (xray reread plan), and by both.
+    hand the scores in by xray intervene add. It prints the chances that image loss is named or ruled out, and that all
+    causes are: by these scores, by 200 reads instead (xray reread plan), and by both.
     """
     from flows.platform import storage
     from xray.analyses.pipeline_plan import image_list, plan
@@ -154,7 +157,7 @@ def pipeline(
             file.write(content)
     except OSError as error:
         raise XrayError(
-            f"{path}: the list can't be written: {error.strerror}; --to names another file"
+            f"{path}: the list can't be written: {error.strerror}; choose another file with --to"
         ) from None
     pair = first.pair
     click.echo(
@@ -196,11 +199,9 @@ def add(file: Path, dry_run: bool, as_json: bool) -> None:
         print_json(counts | {"stored": not dry_run, "verdicts": verdicts})
         return
     outcome = "would be added" if dry_run else "added"
-    rest = f"{added.repeated} known already, {added.empty} rows without answer"
+    rest = f"{added.repeated} stored before, {added.empty} rows without answer"
     click.echo(f"{added.new} answers {outcome} ({', '.join(added.readers)}), {rest}", err=True)
-    show_rows(
-        verdicts, False, "" if dry_run else "no verdict rests on these reads yet: each stratum needs two"
-    )
+    show_rows(verdicts, False, "" if dry_run else "no verdict uses these reads yet: each stratum needs two")
 
 
 def _verdicts(engine: "Engine", study: str) -> list[dict[str, Any]]:

@@ -27,7 +27,7 @@ from flows.cli.rows import json_option, print_json
 @click.option(
     "--timeout",
     type=click.FloatRange(0),
-    help="Seconds that the server may compute; 0: any time. Default: 300.",
+    help="Time limit in seconds; 0: none (default: 300).",
 )
 def sql(query: str | None, file: Path | None, as_json: bool, as_csv: bool, timeout: float | None) -> None:
     """Run QUERY, read-only, and print its rows. Start with: xray sql "select * from predictions limit 5".
@@ -59,7 +59,7 @@ def _statement(query: str | None, file: Path | None) -> str:
     with click.open_file(str(file or "-"), encoding="utf-8") as source:
         statement = source.read()
     if not statement.strip():
-        raise click.UsageError(f"{file or 'standard input'}: there is no statement in it")
+        raise click.UsageError(f"{file or 'standard input'}: it holds no statement")
     return statement
 
 

@@ -53,7 +53,7 @@ LINE = re.compile(r"(?P<time>\d{4}-\S+ \S+) \| (?P<level>[A-Z]+) *\| (?P<source>
     "--name",
     "names",
     multiple=True,
-    help="Further name by which browsers ask for the web interfaces, such as that of a proxy; may be repeated.",
+    help="Further host name of the web interfaces, such as that of a proxy (repeatable).",
 )
 def up(
     host: str,
@@ -64,7 +64,7 @@ def up(
     cpu_workers: int,
     names: tuple[str, ...],
 ) -> None:
-    """Start the standing platform: PostgreSQL, MLflow, Prefect, the explorer, workers; it stays until `xray down`.
+    """Start the standing platform: PostgreSQL, MLflow, Prefect, the explorer, workers; it runs until `xray down`.
 
     The web interfaces ask for the passwords in XRAY_HOME/stack/secrets.json, which only you can read. Other machines can
     reach them only where --host says so.
@@ -99,7 +99,7 @@ def up(
 
 @click.command()
 def down() -> None:
-    """Stop the standing platform, and everything that it has started."""
+    """Stop the standing platform and everything that it started."""
     from flows.standing.nursery import kill, marked
     from flows.standing.place import this_stack
 
@@ -136,8 +136,8 @@ def status(as_json: bool) -> None:
 
 @click.command()
 @click.argument("name", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on as lines are written.")
-@click.option("-n", "--lines", default=50, show_default=True, help="So many of the last lines.")
+@click.option("-f", "--follow", is_flag=True, help="Keep printing new lines.")
+@click.option("-n", "--lines", default=50, show_default=True, help="Number of last lines to print.")
 @json_option("A JSON object per line: service, time, level, source, message.")
 def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     """The last lines that service NAME (as `xray status` names it) wrote, or every service."""
@@ -146,7 +146,7 @@ def logs(name: str | None, follow: bool, lines: int, as_json: bool) -> None:
     stack = this_stack()
     names = stack.logs()
     if name is not None and name not in names:
-        raise XrayError(unknown("log", name, names, "none, as nothing ran here"))
+        raise XrayError(unknown("log", name, names, "none; nothing has run here"))
     paths = [stack.log(service) for service in ([name] if name else names)]
     positions = {}
     for path in paths:

@@ -180,10 +180,10 @@ def done_already(databases: "Databases", study: "Study") -> dict[str, Any] | Non
 def _summary(outcome: dict[str, Any]) -> str:
     if not outcome["n_models"]:
         work = f"wrote {outcome['evaluated']} evaluations, computed {outcome['analysed']} analyses"
-        return f"Nothing was to be trained; {work}."
+        return f"Nothing had to be trained; {work}."
     if not (outcome["trained"] or outcome["evaluated"] or outcome["analysed"]):
-        return f"All {outcome['n_models']} models were trained, scored and analysed already: nothing was to be done."
-    rest = "" if outcome["trained"] == outcome["n_models"] else " (the others were there)"
+        return f"All {outcome['n_models']} models were trained, scored and analysed already: nothing to do."
+    rest = "" if outcome["trained"] == outcome["n_models"] else " (the others existed already)"
     return (
         f"Trained {outcome['trained']} of {outcome['n_models']} models{rest}, wrote {outcome['evaluated']} "
         f"evaluations, computed {outcome['analysed']} analyses."

@@ -20,17 +20,23 @@ HEADS: Final = ("measure", "on these images", "on further images", "95% interval
     "--sensitivity", type=SHARE, help="The highest threshold that finds this share of the positives."
 )
 @click.option(
-    "--specificity", type=SHARE, help="The lowest threshold that spares this share of the negatives."
+    "--specificity", type=SHARE, help="The lowest threshold that calls this share of the negatives negative."
 )
-@click.option("--ppv", type=SHARE, help="The lowest threshold at which this share of the calls is right.")
 @click.option(
-    "--positive-rate", type=SHARE, help="The lowest threshold that calls at most this share of the images."
+    "--ppv", type=SHARE, help="The lowest threshold at which this share of the positive calls is right."
+)
+@click.option(
+    "--positive-rate",
+    type=SHARE,
+    help="The lowest threshold that calls at most this share of the images positive.",
 )
 @click.option("--youden", is_flag=True, help="The highest sum of sensitivity and specificity.")
 @click.option(
-    "--prevalence", type=SHARE, help="Of the finding where it is to be used (default: of these images)."
+    "--prevalence",
+    type=SHARE,
+    help="Prevalence where the threshold will be used (default: that of these images).",
 )
-@click.option("--dataset", help="Where it is chosen (default: the study's first that MODEL scored).")
+@click.option("--dataset", help="Dataset to choose it on (default: the study's first that MODEL scored).")
 @click.option("--study", help="The study (default: the only one).")
 @json_option()
 def threshold(
@@ -45,8 +51,8 @@ def threshold(
 ) -> None:
     """A threshold of MODEL for a finding that reaches a goal, with intervals that allow for choosing it on these images.
 
-    "On further images" is what it will do on others of the same hospital, less the flattery of being chosen on those that it
-    is judged by; patients are the unit. Other hospitals of the study are judged at the same threshold.
+    "On further images" estimates how it does on other images of the same hospital, corrected for having been chosen on
+    these; patients are the unit. Other hospitals of the study are judged at the same threshold.
     """
     from flows.platform import storage
     from xray.analyses.stored import study_meant

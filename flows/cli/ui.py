@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("server", type=click.Choice(["mlflow", "prefect"]))
-@click.option("--port", default=0, help="Port on 127.0.0.1; a free one is chosen where none is given.")
+@click.option("--port", default=0, help="Port on 127.0.0.1 (default: a free one).")
 def ui(server: str, port: int) -> None:
     """Open the MLflow or Prefect web interface; stop it with Ctrl-C.
 
-    Where the standing platform runs (xray up), its interface is named, and nothing started.
+    If the standing platform runs (xray up), its address is printed and nothing is started.
     """
     from flows.migrations import prepare
     from flows.platform import storage

@@ -90,11 +90,11 @@ class Door:
         """Why this request may not come in, or None."""
         hosts = _values(scope, b"host")
         if len(hosts) != 1 or _name(hosts[0]) not in self.names:
-            return Refusal(400, "this server does not go by that name")
+            return Refusal(400, "this server does not have that name")
         if any(_netloc(origin) != hosts[0].lower() for origin in _values(scope, b"origin")):
-            return Refusal(403, "pages of other origins may not ask")
+            return Refusal(403, "requests from pages of other origins are refused")
         if not _is_from_here(scope):
-            return Refusal(403, "pages of other sites may not ask")
+            return Refusal(403, "requests from pages of other sites are refused")
         path = str(scope["path"])
         if path.startswith(self.closed):
             return Refusal(404, "there is nothing here")

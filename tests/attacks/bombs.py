@@ -55,9 +55,9 @@ def jpeg_scans(path: Path) -> Path:
     """A progressive JPEG whose last pass is repeated 500 times."""
     from PIL import Image
 
-    made = io.BytesIO()
-    Image.effect_noise((256, 256), 80).save(made, "JPEG", progressive=True)
-    data = made.getvalue()
+    buffer = io.BytesIO()
+    Image.effect_noise((256, 256), 80).save(buffer, "JPEG", progressive=True)
+    data = buffer.getvalue()
     last = data.rfind(b"\xff\xda")
     path.write_bytes(data[:last] + data[last:-2] * 500 + data[-2:])
     return path
@@ -125,9 +125,9 @@ def dicom_jpeg(path: Path) -> Path:
     """A JPEG of 8000 × 8000 in a picture of 64 × 64."""
     from PIL import Image
 
-    made = io.BytesIO()
-    Image.new("L", (8000, 8000)).save(made, "JPEG")
-    return dicom(path, "1.2.840.10008.1.2.4.51", header(64, 64, 8) + packed_pixels(made.getvalue()))
+    buffer = io.BytesIO()
+    Image.new("L", (8000, 8000)).save(buffer, "JPEG")
+    return dicom(path, "1.2.840.10008.1.2.4.51", header(64, 64, 8) + packed_pixels(buffer.getvalue()))
 
 
 def dicom_tiles(path: Path) -> Path:
@@ -322,7 +322,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
 }
 
 
-def opened(kind: str, path: Path) -> str:
+def open_file(kind: str, path: Path) -> str:
     """What is said of a file; of reports, why the first was set aside."""
     from xray.data import prediction_files
     from xray.data.sources.csvfile import read_csv
@@ -338,7 +338,7 @@ def opened(kind: str, path: Path) -> str:
         elif kind == "scores":
             prediction_files._read(path)
         else:
-            return "; ".join(each.reason for each in read_openi(path, None).quarantine)
+            return "; ".join(entry.reason for entry in read_openi(path, None).quarantine)
     except XrayError as error:
         return str(error)
     return ""
@@ -348,11 +348,11 @@ def tell(kind: str, path: Path) -> tuple[str, int, float]:
     """In a process of its own: what is said, by how many bytes the memory has grown, and the seconds of CPU."""
     before = resource.getrusage(resource.RUSAGE_SELF)
     try:
-        said = opened(kind, path)
+        reason = open_file(kind, path)
     except BaseException as error:
-        said = f"{type(error).__name__}: {error}"
+        reason = f"{type(error).__name__}: {error}"
     after = resource.getrusage(resource.RUSAGE_SELF)
-    return said, (after.ru_maxrss - before.ru_maxrss) * 1024, after.ru_utime - before.ru_utime
+    return reason, (after.ru_maxrss - before.ru_maxrss) * 1024, after.ru_utime - before.ru_utime
 
 
 def main(folder: Path) -> None:
@@ -374,9 +374,9 @@ def main(folder: Path) -> None:
             os._exit(0)
         os.close(writer)
         with os.fdopen(reader, "rb") as answer:
-            told = answer.read() or json.dumps([name, "killed", CAP, 0.0]).encode()
+            output = answer.read() or json.dumps([name, "killed", CAP, 0.0]).encode()
         os.waitpid(child, 0)
-        sys.stdout.write(told.decode() + "\n")
+        sys.stdout.write(output.decode() + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.attacks.bombs import BOMBS, MIB, NAMES, looping, opened, png
+from tests.attacks.bombs import BOMBS, MIB, NAMES, looping, open_file, png
 from xray import csv_cells, limits
 from xray.data.cohort_files import read_cohort_file
 from xray.data.prediction_files import _read as read_scores
@@ -39,36 +39,38 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory) -> dict[str, tuple[str, int, float]]:
+def outcomes(tmp_path_factory) -> dict[str, tuple[str, int, float]]:
     """What is said of each bomb, by how much the memory of a process that opens it has grown, and its seconds of CPU."""
     folder = tmp_path_factory.mktemp("bombs")
     for name, (kind, make, _) in BOMBS.items():
         (folder / name).mkdir()
         make(folder / name / NAMES[kind])
     command = [sys.executable, str(ROOT / "tests/attacks/bombs.py"), str(folder)]
-    given = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300, env=given)
-    return {name: tuple(rest) for name, *rest in map(json.loads, done.stdout.splitlines())}  # type: ignore[misc]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
+        command, capture_output=True, text=True, check=True, timeout=300, env=environment
+    )
+    return {name: tuple(rest) for name, *rest in map(json.loads, process.stdout.splitlines())}  # type: ignore[misc]
 
 
 @pytest.mark.parametrize("name", BOMBS)
-def test_a_file_that_becomes_much_is_refused_before_it_does(name, told):
-    said, grown, seconds = told[name]
-    assert BOMBS[name][2] in said
-    assert said, "it is refused"
-    assert "\n" not in said
+def test_a_file_that_unpacks_to_too_much_is_refused_before_unpacking(name, outcomes):
+    message, grown, seconds = outcomes[name]
+    assert BOMBS[name][2] in message
+    assert message, "it is refused"
+    assert "\n" not in message
     assert grown < GROWTH
     assert seconds < 10
 
 
-def test_what_is_packed_well_and_small_is_taken(tmp_path):
+def test_a_well_packed_file_of_allowed_size_is_read(tmp_path):
     assert read_grey(png(tmp_path / "blank.png", 4000, 4000, 8, 0)).pixels.shape == (4000, 4000)
     with gzip.open(tmp_path / "x.csv.gz", "wb") as file:
         file.write(b"image_id,Effusion\n" + b"a,0\n" * 1_000_000)
     assert len(read_csv(tmp_path / "x.csv.gz").frame) == 1_000_000
 
 
-def test_a_bomb_behind_what_is_packed_badly_stops_where_the_whole_is_packed_too_well(tmp_path, monkeypatch):
+def test_a_bomb_after_incompressible_data_is_stopped_by_the_ratio_of_the_whole_file(tmp_path, monkeypatch):
     """The ratio is that of what was read: neither a good beginning nor a second member of the gzip file hides the rest."""
     monkeypatch.setattr(limits, "UNSUSPECTED", 1000)
     noise = np.random.default_rng(0).integers(0, 10, 2000)
@@ -80,13 +82,13 @@ def test_a_bomb_behind_what_is_packed_badly_stops_where_the_whole_is_packed_too_
         read_csv(tmp_path / "x.csv.gz")
 
 
-def test_memory_is_bounded_where_a_file_lies(tmp_path):
+def test_memory_stays_bounded_when_a_file_lies_about_its_size(tmp_path):
     with pytest.raises(MemoryError), limits.memory(64 * MIB):
         np.ones(256 * MIB, np.uint8)
     np.ones(256 * MIB, np.uint8)
 
 
-def test_reports_that_are_no_files_are_set_aside_with_the_reason(tmp_path):
+def test_reports_that_are_not_regular_files_are_set_aside_with_the_reason(tmp_path):
     sound = b'<e><uId id="CXR2"/><parentImage id="CXR2_a"/></e>'
     folder = tmp_path / "ecgen-radiology"
     folder.mkdir()
@@ -94,7 +96,7 @@ def test_reports_that_are_no_files_are_set_aside_with_the_reason(tmp_path):
     os.mkfifo(folder / "1.xml")
     (folder / "3.xml").symlink_to("nowhere")
     (folder / "4.xml").symlink_to("4.xml")
-    aside = {each.file: each.reason for each in read_openi(folder, None).quarantine}
+    aside = {entry.file: entry.reason for entry in read_openi(folder, None).quarantine}
     assert aside["1.xml"] == "can't be read: not a plain file (a pipe or a device?)"
     assert aside["3.xml"] == "can't be read: No such file or directory"
     assert aside["4.xml"] == "can't be read: Too many levels of symbolic links"
@@ -114,8 +116,10 @@ def test_reports_that_are_no_files_are_set_aside_with_the_reason(tmp_path):
         archive.addfile(member, io.BytesIO(sound))
     table = read_openi(packed, None)
     assert table.rows["image"].tolist() == ["CXR2_a"]
-    assert {each.file for each in table.quarantine} == {"1.xml", "3.xml", "4.xml", "5.xml"}
-    assert {each.reason for each in table.quarantine} == {"not a file in the archive but a link or the like"}
+    assert {entry.file for entry in table.quarantine} == {"1.xml", "3.xml", "4.xml", "5.xml"}
+    assert {entry.reason for entry in table.quarantine} == {
+        "not a file in the archive but a link or the like"
+    }
 
 
 def pipe(path: Path) -> None:
@@ -123,8 +127,8 @@ def pipe(path: Path) -> None:
 
 
 def unix_socket(path: Path) -> None:
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(str(path))
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
 
 
 ODD: dict[str, Callable[[Path], None]] = {
@@ -150,18 +154,18 @@ READERS: dict[str, Callable[[Path], object]] = {
 
 @pytest.mark.parametrize("kind", READERS)
 @pytest.mark.parametrize("odd", ODD)
-def test_what_is_no_file_is_refused_at_once(odd, kind, tmp_path, monkeypatch):
+def test_a_path_that_is_not_a_regular_file_is_refused_at_once(odd, kind, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)  # names of sockets are short
     ODD[odd](Path("x"))
-    started = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(XrayError) as refused:
         READERS[kind](Path("x"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - start < 2
     assert re.match(r"x: (no such|can't be read|not a plain|Is a|No such|Too many)", str(refused.value))
     assert "\n" not in str(refused.value)
 
 
-def test_an_error_tells_nothing_of_what_is_in_a_file(tmp_path):
+def test_an_error_does_not_reveal_the_content_of_a_file(tmp_path):
     """A path may name any file that its user can read; a refusal says what is expected, not what was found."""
     (tmp_path / "secret").write_text("root:hunter2:\n")
     for kind in ("picture", "card", "study", "protocol", "cohorts"):
@@ -178,21 +182,21 @@ def test_a_settings_file_of_many_megabytes_is_refused(read, tmp_path):
 
 
 @pytest.mark.parametrize("read", [read_card, read_study, load_protocol])
-def test_tables_within_tables_for_ever_are_no_settings(read, tmp_path):
+def test_deeply_nested_tables_in_a_settings_file_are_refused(read, tmp_path):
     (tmp_path / "x.toml").write_bytes(b"a = " + b"[" * 100_000 + b"]" * 100_000)
     with pytest.raises((ForeignModelError, StudyError), match="not TOML: "):
         read(tmp_path / "x.toml")
 
 
-def test_a_dicom_header_of_sequences_within_sequences_is_refused(tmp_path):
+def test_a_dicom_header_with_deeply_nested_sequences_is_refused(tmp_path):
     (tmp_path / "x.dcm").write_bytes(bytes(128) + b"DICM" + b"\x08\x00\x01\x00SQ\0\0\xff\xff\xff\xff" * 5000)
     with pytest.raises(DataError, match="the DICOM header ends too early"):
         read_person(tmp_path / "x.dcm")
-    assert "can't be decoded" in opened("picture", tmp_path / "x.dcm")
+    assert "can't be decoded" in open_file("picture", tmp_path / "x.dcm")
 
 
 @pytest.mark.parametrize(("length", "refusal"), [(2**40, "neither ONNX"), (2**25, "at most 16.0 MiB")])
-def test_a_safetensors_header_that_is_huge_is_refused(length, refusal, tmp_path):
+def test_a_huge_safetensors_header_is_refused(length, refusal, tmp_path):
     from xray.learning.initial import start_from
     from xray.learning.network import Network
 
@@ -213,24 +217,24 @@ def test_a_model_that_never_ends_is_stopped(tmp_path, monkeypatch):
     path = looping(tmp_path / "loop.onnx")
     assert check_file(path) == ONNX
     network = load_foreign(path, ONNX, card, trust=False)
-    started = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(
         ForeignModelError, match=r"has not answered for 2 picture\(s\) within 1 s, and was stopped"
     ):
         network(torch.zeros(2, 1, 8, 8))
-    assert time.monotonic() - started < 8, "onnxruntime listens: nothing goes on behind our back"
+    assert time.monotonic() - start < 8, "onnxruntime listens: nothing goes on behind our back"
     monkeypatch.setenv("XRAY_MODEL_SECONDS", "soon")
     with pytest.raises(XrayError, match="XRAY_MODEL_SECONDS: expected seconds above 0, found 'soon'"):
         network(torch.zeros(2, 1, 8, 8))
 
 
-def test_work_that_does_not_listen_is_left(monkeypatch):
+def test_work_that_ignores_the_request_to_stop_is_abandoned(monkeypatch):
     monkeypatch.setattr("xray.learning.overtime.GRACE", 0.1)
     stopped = []
-    started = time.monotonic()
+    start = time.monotonic()
     with pytest.raises(Overtime):
         within(0.1, lambda: time.sleep(3), lambda: stopped.append(True))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - start < 2
     assert stopped == [True]
     assert within(60, lambda: 7, lambda: None) == 7
     with pytest.raises(ZeroDivisionError):
@@ -256,7 +260,7 @@ def test_work_that_does_not_listen_is_left(monkeypatch):
         "-1e5x",
     ],
 )
-def test_a_cell_that_begins_like_a_formula_is_text_and_comes_back(text):
+def test_a_cell_that_begins_like_a_formula_is_written_as_text_and_read_back(text):
     cell = csv_cells.cell(text)
     assert cell[:1] not in tuple("=+-@\t\r＝")
     assert csv_cells.plain(cell) == text

@@ -90,9 +90,9 @@ def toml(value: str) -> str:
     return "".join(c if c.isalnum() and c.isascii() else f"\\U{ord(c):08x}" for c in value)
 
 
-def study_with(**named: str) -> Callable[[Path, str], object]:
+def study_with(**names: str) -> Callable[[Path, str], object]:
     def read(folder: Path, name: str) -> object:
-        parts = {"study": "s", "dataset": "d", "site": "t", "top": "", "more": "", **named}
+        parts = {"study": "s", "dataset": "d", "site": "t", "top": "", "more": "", **names}
         file = folder / "study.toml"
         file.write_text(
             STUDY.format(**{key: value.replace("NAME", toml(name)) for key, value in parts.items()})
@@ -112,11 +112,11 @@ def command(*arguments: str) -> Callable[[Path, str], object]:
 
     def run(folder: Path, name: str) -> object:
         (folder / "l.csv").write_text("image_id,patient_id,path\n")
-        given = [part.replace("FILE", str(folder / "l.csv")).replace("NAME", name) for part in arguments]
-        done = CliRunner().invoke(cli, given)
-        if isinstance(done.exception, XrayError):
-            raise done.exception
-        return done.exit_code or pytest.fail(f"taken: {done.output}")
+        words = [part.replace("FILE", str(folder / "l.csv")).replace("NAME", name) for part in arguments]
+        result = CliRunner().invoke(cli, words)
+        if isinstance(result.exception, XrayError):
+            raise result.exception
+        return result.exit_code or pytest.fail(f"taken: {result.output}")
 
     return run
 
@@ -144,7 +144,7 @@ DOORS: dict[str, Callable[[Path, str], object]] = {
 
 
 @pytest.mark.parametrize("door", DOORS)
-def test_a_name_of_ours_that_is_none_is_refused_in_one_sentence(door, tmp_path):
+def test_an_invalid_name_is_refused_in_one_sentence(door, tmp_path):
     for name in REFUSED:
         if door == "dataset add --site" and not name:
             continue  # as if nothing were said
@@ -157,17 +157,17 @@ def test_a_name_of_ours_that_is_none_is_refused_in_one_sentence(door, tmp_path):
             assert len(str(refused.value)) < 500 + len(str(tmp_path)), name
 
 
-def test_texts_of_a_card_are_lines_of_text(tmp_path):
+def test_texts_of_a_card_have_no_control_characters(tmp_path):
     for key in ("citation", "note", "network"):
         with pytest.raises(ForeignModelError, match=f"card: {key}: expected text without control characters"):
             card_of({**CARD, key: "a\x1b[2Jb"}, "card")
     with pytest.raises(ForeignModelError, match="trained on: expected text without control"):
         say_trained_on(None, 1, ["nih\u202e"])  # type: ignore[arg-type]
-    told = card_of({**CARD, "note": 'two\nlines "quoted" \\ and a\ttab', "citation": "=1+1 <b>"}, "card")
-    write_card(told, tmp_path / "c.toml")
+    card = card_of({**CARD, "note": 'two\nlines "quoted" \\ and a\ttab', "citation": "=1+1 <b>"}, "card")
+    write_card(card, tmp_path / "c.toml")
     from xray.learning.foreign_card import read_card
 
-    assert read_card(tmp_path / "c.toml") == told
+    assert read_card(tmp_path / "c.toml") == card
 
 
 @pytest.fixture
@@ -197,11 +197,11 @@ def added(engine: Engine, labels: Path) -> Any:
     return register_request(engine, request, "corrected")
 
 
-def test_names_of_images_come_back_as_they_went_in(engine, elsewhere, tmp_path):
+def test_names_of_images_are_read_back_unchanged(engine, elsewhere, tmp_path):
     """Through manifest, database, a published split, scores as CSV, and both of them read again, also elsewhere."""
     labels = manifest(tmp_path / "a", TAKEN)
-    done = added(engine, labels)
-    assert (done.n_images, done.quarantine) == (len(TAKEN), [])
+    registration = added(engine, labels)
+    assert (registration.n_images, registration.quarantine) == (len(TAKEN), [])
     added(elsewhere, labels)
     corrected = load_protocol("corrected")
     with engine.begin() as connection:
@@ -218,15 +218,15 @@ def test_names_of_images_come_back_as_they_went_in(engine, elsewhere, tmp_path):
     frame.to_csv(scores, index=False)
     with engine.begin() as connection:
         import_predictions(connection, scores, "first", cohort, "logit")
-    written = io.StringIO()
+    output = io.StringIO()
     with engine.begin() as connection:
-        write_csv(exported(connection, cohort, ["first"], "logit"), written)
-    scores.write_text(written.getvalue(), encoding="utf-8", newline="")
+        write_csv(exported(connection, cohort, ["first"], "logit"), output)
+    scores.write_text(output.getvalue(), encoding="utf-8", newline="")
     with elsewhere.begin() as connection:
-        there = find_cohort(connection, "odd", "corrected", "test")
-        again = import_predictions(connection, scores, "again", there, "logit", from_model="first")
+        stored_cohort = find_cohort(connection, "odd", "corrected", "test")
+        again = import_predictions(connection, scores, "again", stored_cohort, "logit", from_model="first")
     assert (again.n_images, again.n_missing) == (len(images), 0)
-    for content in (split, written.getvalue()):
+    for content in (split, output.getvalue()):
         rows = csv.reader(io.StringIO(content.partition("\n")[2] if content.startswith("#") else content))
         assert all(is_harmless(cell) for row in rows for cell in row)
 
@@ -236,15 +236,15 @@ def is_harmless(cell: str) -> bool:
     return cell[:1] not in tuple("=+-@\t\r") or re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?", cell) is not None
 
 
-def test_names_that_mislead_or_break_a_line_are_set_aside(engine, tmp_path):
-    done = added(engine, manifest(tmp_path / "a", [*SET_ASIDE, *map(str, range(20))]))
-    assert done.n_images == 20
-    reasons = [each.reason for each in done.quarantine]
+def test_names_with_misleading_or_line_breaking_characters_are_set_aside(engine, tmp_path):
+    registration = added(engine, manifest(tmp_path / "a", [*SET_ASIDE, *map(str, range(20))]))
+    assert registration.n_images == 20
+    reasons = [entry.reason for entry in registration.quarantine]
     assert len(reasons) == len(SET_ASIDE)
     assert all(
         "control characters" in reason or "at most 500 letters, has 501" in reason for reason in reasons
     )
-    assert all(each.image and each.image.isprintable() for each in done.quarantine)
+    assert all(entry.image and entry.image.isprintable() for entry in registration.quarantine)
 
 
 def test_paths_stay_within_the_folder_of_pictures(tmp_path):
@@ -265,20 +265,20 @@ def test_paths_stay_within_the_folder_of_pictures(tmp_path):
     labels.write_text("\n".join([lines[0], *rows]) + "\n")
     table = read_source("manifest", labels, labels.parent)
     assert table.rows["path"].tolist() == ["4.png"]
-    said = [each.reason for each in table.quarantine]
-    assert sum("points outside the image folder" in reason for reason in said) == 3
-    assert sum("no such picture" in reason for reason in said) == 1
+    reasons = [entry.reason for entry in table.quarantine]
+    assert sum("points outside the image folder" in reason for reason in reasons) == 3
+    assert sum("no such picture" in reason for reason in reasons) == 1
 
 
-def test_a_published_split_names_no_file_to_be_read(tmp_path):
+def test_a_published_split_cannot_name_a_file_to_read(tmp_path):
     (tmp_path / "split.csv").write_text(
         '# {"dataset": "d", "site": "s", "labeller": "l", "version": 1, "protocol": "/etc/passwd", "parts": {'
         '"train": {"images": 0, "image_list": "", "cohort": ""}, "test": {"images": 0, "image_list": "", "cohort": ""}}}\n'
         "part,image\n"
     )
-    done = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path / "split.csv")])
-    assert isinstance(done.exception, DataError)
-    assert "its protocol '/etc/passwd' is not in the file" in str(done.exception)
+    result = CliRunner().invoke(cli, ["cohort", "import", str(tmp_path / "split.csv")])
+    assert isinstance(result.exception, DataError)
+    assert "the rules of protocol '/etc/passwd' are not in the file" in str(result.exception)
 
 
 class Markup(HTMLParser):
@@ -298,7 +298,7 @@ class Markup(HTMLParser):
         self.text += data
 
 
-def drawn(names: list[str]) -> page.Drawing:
+def drawing(names: list[str]) -> page.Drawing:
     """A part with a figure, a table and findings of these names."""
     from matplotlib.figure import Figure
 
@@ -309,9 +309,9 @@ def drawn(names: list[str]) -> page.Drawing:
     axes = figure.subplots()
     axes.barh(range(len(names)), frame["value"])
     axes.set_yticks(range(len(names)), [name[:40] for name in names])
-    made = plain("odd", names[0], frame)
+    table_part = plain("odd", names[0], frame)
     part = Part(
-        "odd", names[0], names[1], names, frame, made.text, frame,
+        "odd", names[0], names[1], names, frame, table_part.text, frame,
         caption=captions.Caption(names[0], names[1], " ".join(names)),
     )  # fmt: skip
     return page.Drawing(part, files.svg(figure), 6.0)
@@ -331,31 +331,33 @@ def page_of(names: list[str]) -> str:
         provenance=dict.fromkeys(names, names[9]),
         models=pd.DataFrame({name: names for name in names[:12]}),
     )
-    said = tuple(names)
-    rows = tuple(Row(task, site) for task in said[:3] for site in ("", said[3]))
-    cells = {(row, site): Cell(row, site, "fails", row.task, ()) for row in rows for site in said[:3]}
-    answer = Answer(rows, said[:3], cells, said, said, said)
+    texts = tuple(names)
+    rows = tuple(Row(task, site) for task in texts[:3] for site in ("", texts[3]))
+    cells = {(row, site): Cell(row, site, "fails", row.task, ()) for row in rows for site in texts[:3]}
+    answer = Answer(rows, texts[:3], cells, texts, texts, texts)
     return page.render(
-        title=names[9], answer=answer, study=study, parts=[drawn(names)], notes=names, commands=names
+        title=names[9], answer=answer, study=study, parts=[drawing(names)], notes=names, commands=names
     )
 
 
 @pytest.mark.filterwarnings("ignore:Glyph .* missing from")
-def test_names_are_text_in_page_picture_and_table(tmp_path):
+def test_names_appear_as_plain_text_in_page_picture_and_table(tmp_path):
     odd = [name for name in [*TAKEN, *SET_ASIDE] if len(name) < 100]
     html, plain_html = page_of(odd), page_of([f"n{number}" for number in range(len(odd))])
-    seen, expected = Markup(), Markup()
-    seen.feed(html)
+    markup, expected = Markup(), Markup()
+    markup.feed(html)
     expected.feed(plain_html)
-    assert set(seen.tags) - {"wbr"} == set(expected.tags) - {"wbr"}, "no element that plain names don't have"
-    assert {name for name, _ in seen.attributes} == {name for name, _ in expected.attributes}
-    assert {value for name, value in seen.attributes if name in ("href", "id")} == {
+    assert set(markup.tags) - {"wbr"} == set(expected.tags) - {"wbr"}, (
+        "no element that plain names don't have"
+    )
+    assert {name for name, _ in markup.attributes} == {name for name, _ in expected.attributes}
+    assert {value for name, value in markup.attributes if name in ("href", "id")} == {
         value for name, value in expected.attributes if name in ("href", "id")
     }
     for name in TAKEN:
         if len(name) < 100:
-            assert name in seen.text
-    (address,) = [value for name, value in seen.attributes if name == "src"]
+            assert name in markup.text
+    (address,) = [value for name, value in markup.attributes if name == "src"]
     picture = ElementTree.fromstring(base64.b64decode((address or "").partition(",")[2]))
     elements = list(picture.iter())
     assert not {str(element.tag).rpartition("}")[2] for element in elements} & {
@@ -369,7 +371,7 @@ def test_names_are_text_in_page_picture_and_table(tmp_path):
     assert all(link.startswith("#") for link in links)
 
 
-def test_tables_behind_figures_hold_no_formula_and_names_of_files_are_plain(tmp_path):
+def test_tables_behind_figures_hold_no_formula_and_file_names_are_plain(tmp_path):
     from matplotlib.figure import Figure
 
     frame = pd.DataFrame({"=model": TAKEN, "value": -1.5, "kind": pd.Categorical(["+x"] * len(TAKEN))})

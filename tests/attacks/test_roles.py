@@ -24,11 +24,11 @@ READERS = ("reader", "alice")
 class Attacked:
     """A home with its roles, a personal reader `alice`, and what is to be kept."""
 
-    def __init__(self, home: Path, server: Server, found: Databases, password: str) -> None:
-        self.home, self.server, self.found = home, server, found
-        reader = make_url(found.reader or "")
+    def __init__(self, home: Path, server: Server, databases: Databases, password: str) -> None:
+        self.home, self.server, self.databases = home, server, databases
+        reader = make_url(databases.reader or "")
         self.urls = {
-            "writer": make_url(found.xray),
+            "writer": make_url(databases.xray),
             "reader": reader,
             "alice": reader.set(username="alice", password=password),
         }
@@ -47,7 +47,7 @@ class Attacked:
         connection.autocommit = True
         return connection
 
-    def kept(self) -> list[tuple[object, ...]]:
+    def content(self) -> list[tuple[object, ...]]:
         """What an attack may not change: rows, relations, functions, roles, large objects, settings."""
         question = """
         select 'task', count(*)::text from task
@@ -68,15 +68,15 @@ class Attacked:
 @pytest.fixture(scope="module")
 def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
     home = tmp_path_factory.mktemp("attacked")
-    with ExitStack() as held, pytest.MonkeyPatch.context() as patch:
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
         patch.delenv("XRAY_DATABASE_URL", raising=False)
-        found = held.enter_context(embedded(home))["writer"]
-        server = held.enter_context(acquire(home))
+        urls = stack.enter_context(embedded(home))["writer"]
+        server = stack.enter_context(acquire(home))
         with closing(psycopg2.connect(server.url("postgres", driver=""))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 password = grant(cursor, NAMES, "alice")
-        yield Attacked(home, server, found, password)
+        yield Attacked(home, server, urls, password)
 
 
 FOR_ALL = {
@@ -168,22 +168,24 @@ FOR_READERS = {
     "read what is not documented": "select * from alembic_version",
 }  # fmt: skip
 
-TRIES = [(role, name, what) for role in ROLES for name, what in FOR_ALL.items()]
-TRIES += [(role, name, what) for role in READERS for name, what in FOR_READERS.items()]
+TRIES = [(role, name, query) for role in ROLES for name, query in FOR_ALL.items()]
+TRIES += [(role, name, query) for role in READERS for name, query in FOR_READERS.items()]
 
 
-@pytest.mark.parametrize(("role", "what"), [pytest.param(r, w, id=f"{r}: {n}") for r, n, w in TRIES])
-def test_what_a_role_may_not(attacked: Attacked, tmp_path: Path, role: str, what: str) -> None:
-    before, file = attacked.kept(), tmp_path / "written"
+@pytest.mark.parametrize(("role", "attempt"), [pytest.param(r, w, id=f"{r}: {n}") for r, n, w in TRIES])
+def test_a_role_is_refused_what_it_may_not_do(
+    attacked: Attacked, tmp_path: Path, role: str, attempt: str
+) -> None:
+    before, file = attacked.content(), tmp_path / "written"
     with closing(attacked.superuser()) as other, closing(attacked.connect(role)) as connection:
-        query = what.replace("{pid}", str(other.info.backend_pid)).replace("{file}", str(file))
+        query = attempt.replace("{pid}", str(other.info.backend_pid)).replace("{file}", str(file))
         with connection.cursor() as cursor, pytest.raises(psycopg2.Error) as refusal:
             cursor.execute(query)
         assert not isinstance(refusal.value, errors.SyntaxError | errors.UndefinedTable), str(refusal.value)
         with other.cursor() as cursor:
             cursor.execute("select 1")
     assert not file.exists()
-    assert attacked.kept() == before
+    assert attacked.content() == before
 
 
 @pytest.mark.parametrize("role", ROLES)
@@ -197,21 +199,21 @@ def test_other_databases_are_closed_to_every_role(attacked: Attacked, role: str,
         attacked.connect(role, database)
 
 
-@pytest.mark.parametrize("what", [pytest.param(w, id=n) for n, w in (FOR_ALL | FOR_READERS).items()])
-def test_what_xray_sql_refuses(attacked: Attacked, tmp_path: Path, what: str) -> None:
+@pytest.mark.parametrize("query", [pytest.param(w, id=n) for n, w in (FOR_ALL | FOR_READERS).items()])
+def test_xray_sql_refuses_writes_locks_and_files(attacked: Attacked, tmp_path: Path, query: str) -> None:
     """Also where there is no role for readers, and the owner asks, who may read and lock what is its own."""
-    before, file = attacked.kept(), tmp_path / "written"
+    before, file = attacked.content(), tmp_path / "written"
     owner = attacked.urls["reader"].set(username="xray_owner", password=_owner_password(attacked.home))
     for url in (attacked.urls["reader"], owner):
-        if url is owner and re.search(r"^select (\* from alembic|pg_(try_)?advisory|set_config)", what):
+        if url is owner and re.search(r"^select (\* from alembic|pg_(try_)?advisory|set_config)", query):
             continue
         with pytest.raises(DatabaseError):
             _rows(
                 url.render_as_string(hide_password=False),
-                what.replace("{pid}", "1").replace("{file}", str(file)),
+                query.replace("{pid}", "1").replace("{file}", str(file)),
             )
     assert not file.exists()
-    assert attacked.kept() == before
+    assert attacked.content() == before
 
 
 OUT_OF_ONE = [
@@ -238,21 +240,19 @@ OUT_OF_ONE = [
 ]
 
 
-@pytest.mark.parametrize("what", OUT_OF_ONE)
-def test_one_statement_that_reads_is_all_that_xray_sql_takes(
-    attacked: Attacked, tmp_path: Path, what: str
-) -> None:
-    before, file = attacked.kept(), tmp_path / "written"
+@pytest.mark.parametrize("query", OUT_OF_ONE)
+def test_xray_sql_takes_only_one_reading_statement(attacked: Attacked, tmp_path: Path, query: str) -> None:
+    before, file = attacked.content(), tmp_path / "written"
     for role in ("reader", "writer"):
         url = attacked.urls[role].render_as_string(hide_password=False)
         with pytest.raises(DatabaseError) as refusal:
-            _rows(url, what.replace("{file}", str(file)))
+            _rows(url, query.replace("{file}", str(file)))
         assert "\n" not in str(refusal.value)
     assert not file.exists()
-    assert attacked.kept() == before
+    assert attacked.content() == before
 
 
-def test_a_question_is_answered(attacked: Attacked) -> None:
+def test_xray_sql_answers_a_reading_query(attacked: Attacked) -> None:
     for role in READERS:
         url = attacked.urls[role].render_as_string(hide_password=False)
         assert _rows(url, "select count(*) from task; -- all of them") == [(18,)]
@@ -269,15 +269,15 @@ def test_a_question_is_answered(attacked: Attacked) -> None:
 @pytest.mark.parametrize("role", ROLES)
 def test_grants_without_the_right_to_give_change_nothing(attacked: Attacked, role: str) -> None:
     """PostgreSQL warns of them and goes on."""
-    before = attacked.kept()
+    before = attacked.content()
     with closing(attacked.connect(role)) as connection, connection.cursor() as cursor:
         cursor.execute("grant select on model to public")
         cursor.execute("revoke select on model from public")
         cursor.execute("alter default privileges in schema public grant all on tables to public")
-    assert attacked.kept() == before
+    assert attacked.content() == before
 
 
-def test_its_own_password_and_settings_get_a_reader_nowhere(attacked: Attacked) -> None:
+def test_a_reader_gains_nothing_by_changing_its_own_password_and_settings(attacked: Attacked) -> None:
     """PostgreSQL leaves them to every role. The platform's own reader is put right when it is refused."""
     with closing(attacked.connect("alice")) as connection, connection.cursor() as cursor:
         cursor.execute("alter role alice set default_transaction_read_only = off")
@@ -296,7 +296,7 @@ def test_its_own_password_and_settings_get_a_reader_nowhere(attacked: Attacked) 
             assert _rows(str(logins["writer"].reader), "select 1") == [(1,)]
 
 
-def test_a_reader_is_made_renewed_and_removed(attacked: Attacked) -> None:
+def test_a_reader_is_created_renewed_and_removed(attacked: Attacked) -> None:
     with closing(attacked.superuser()) as connection, connection.cursor() as cursor:
         first = grant(cursor, NAMES, "bob")
         assert readers(cursor, NAMES) == ["alice", "bob"]
@@ -314,21 +314,21 @@ def test_a_reader_is_made_renewed_and_removed(attacked: Attacked) -> None:
 
 
 @pytest.mark.parametrize("name", ["xray", "xray_owner", "xray_reader", "pg_monitor"])
-def test_a_role_that_is_no_reader_is_left_alone(attacked: Attacked, name: str) -> None:
-    before = attacked.kept()
+def test_a_role_that_is_not_a_reader_is_left_alone(attacked: Attacked, name: str) -> None:
+    before = attacked.content()
     with closing(attacked.superuser()) as connection, connection.cursor() as cursor:
         for change in (grant, revoke):
             with pytest.raises(DatabaseError, match=r"no reader|not a reader|can't be a reader"):
                 change(cursor, NAMES, name)
-    assert attacked.kept() == before
+    assert attacked.content() == before
     attacked.connect("writer").close()
 
 
 @pytest.mark.parametrize("name", ["", "Alice", "1st", "a b", 'a"; drop role xray; --', "é", "a" * 64, "-x"])
-def test_names_of_readers_are_plain(attacked: Attacked, name: str) -> None:
-    opened = closing(attacked.superuser())
+def test_an_invalid_name_of_a_reader_is_refused(attacked: Attacked, name: str) -> None:
+    connecting = closing(attacked.superuser())
     refused = pytest.raises(DatabaseError, match="can't be a reader's name")
-    with opened as connection, connection.cursor() as cursor, refused:
+    with connecting as connection, connection.cursor() as cursor, refused:
         grant(cursor, NAMES, name)
 
 

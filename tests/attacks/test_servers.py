@@ -101,7 +101,7 @@ class Served:
 
 @dataclass(frozen=True)
 class Both:
-    place: Stack
+    platform: Stack
     prefect: Served
     mlflow: Served
     commands: dict[str, "subprocess.Popen[str]"]
@@ -120,22 +120,22 @@ def both(server, tmp_path_factory) -> Iterator[Both]:
     path = tmp_path_factory.mktemp("a folder") / "xray home"
     home = Home(path, {**SHELL, "XRAY_DATABASE_URL": url})
     commands = {
-        which: home.start("ui", which, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
-        for which in ("prefect", "mlflow")
+        name: home.start("ui", name, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+        for name in ("prefect", "mlflow")
     }
     served = {}
     try:
-        for which, command in commands.items():
+        for name, command in commands.items():
             line = command.stdout.readline()
             assert line, command.communicate()[1]
-            served[which] = re.fullmatch(
-                rf"{which}: (http://127\.0\.0\.1:\d+)   \(stop with Ctrl-C\)\n", line
-            )[1]
-            assert is_well(served[which] + HEALTH[which]) is None
+            served[name] = re.fullmatch(rf"{name}: (http://127\.0\.0\.1:\d+)   \(stop with Ctrl-C\)\n", line)[
+                1
+            ]
+            assert is_well(served[name] + HEALTH[name]) is None
             way_in = command.stdout.readline()
             assert str(path / "stack" / "secrets.json") in way_in
         words = Stack(path).passwords()
-        prefect, mlflow = (Served(served[which], words[f"{which}_password"]) for which in commands)
+        prefect, mlflow = (Served(served[name], words[f"{name}_password"]) for name in commands)
         yield Both(Stack(path), prefect, mlflow, commands, url)
     finally:
         for command in commands.values():
@@ -156,7 +156,7 @@ def page(served, both) -> str:
 
 def prefect_routes(prefect):
     paths = json.loads(prefect.ask("/api/openapi.json", **prefect.key).body)["paths"]
-    return [(path, method.upper()) for path, known in paths.items() for method in known]
+    return [(path, method.upper()) for path, operations in paths.items() for method in operations]
 
 
 def mlflow_routes():
@@ -188,7 +188,7 @@ def test_without_the_password_no_route_of_prefects_api_answers(both):
         assert not free or answer.body in (b"true", b'{"message":"OK"}')
 
 
-def test_without_the_password_mlflow_says_that_it_is_well_and_nothing_else(both):
+def test_without_the_password_mlflow_answers_only_its_health_check(both):
     routes = mlflow_routes()
     assert len(routes) > 150
     for path, method in routes:
@@ -201,7 +201,7 @@ def test_without_the_password_mlflow_says_that_it_is_well_and_nothing_else(both)
 
 
 @pytest.mark.parametrize(
-    "given",
+    "header",
     [
         basic("admin", "wrong"),
         basic("admin", ""),
@@ -213,23 +213,23 @@ def test_without_the_password_mlflow_says_that_it_is_well_and_nothing_else(both)
         "Basic \u00e9",
     ],
 )
-def test_a_wrong_password_is_none(served, page, given):
-    assert served.ask(page, Authorization=given).status == 401
+def test_a_wrong_password_is_refused(served, page, header):
+    assert served.ask(page, Authorization=header).status == 401
 
 
-def test_the_password_of_one_server_is_not_that_of_the_other(both):
+def test_the_password_of_one_server_does_not_open_the_other(both):
     assert both.prefect.password != both.mlflow.password
     assert both.prefect.ask("/api/admin/version", **both.mlflow.key).status == 401
     assert both.mlflow.ask("/version", **both.prefect.key).status == 401
 
 
-def test_with_the_password_both_work(both):
+def test_with_its_password_each_server_answers(both):
     assert both.prefect.ask("/api/flows/count", "POST", {}, **both.prefect.key).body == b"0"
-    found = both.mlflow.ask("/api/2.0/mlflow/experiments/get?experiment_id=0", **both.mlflow.key)
-    assert json.loads(found.body)["experiment"]["name"] == "Default"
+    answer = both.mlflow.ask("/api/2.0/mlflow/experiments/get?experiment_id=0", **both.mlflow.key)
+    assert json.loads(answer.body)["experiment"]["name"] == "Default"
 
 
-def test_a_browser_gets_prefects_pages_and_is_asked_by_mlflow(both):
+def test_a_browser_gets_prefects_pages_and_mlflow_asks_it_for_the_password(both):
     for path in ("/", "/v2/", "/v2/runs"):
         answer = both.prefect.ask(path, Accept="text/html", Sec_Fetch_Site="none")
         assert answer.status in (200, 307), path
@@ -240,13 +240,13 @@ def test_a_browser_gets_prefects_pages_and_is_asked_by_mlflow(both):
 
 
 @pytest.mark.parametrize("name", STRANGERS)
-def test_a_name_that_is_not_ours_is_refused(served, page, name):
+def test_a_request_to_a_foreign_host_name_is_refused(served, page, name):
     """Also with the password, and also for what needs none: a name that was pointed at this machine (DNS rebinding)."""
     for path in (page, "/api/health", "/health", "/"):
         assert served.ask(path, **{**served.key, "Host": name}).status == 400
 
 
-def test_our_names_are_answered_by(served, page):
+def test_a_request_to_one_of_our_host_names_is_answered(served, page):
     port = served.host.rpartition(":")[2]
     for name in ("127.0.0.1", "localhost", "LOCALHOST", "[::1]"):
         assert served.ask(page, **{**served.key, "Host": f"{name}:{port}"}).status == 200
@@ -265,7 +265,7 @@ def test_a_request_with_two_hosts_is_refused(served, page):
 @pytest.mark.parametrize(
     "origin", ["https://evil.example", "http://127.0.0.1:1", "http://localhost", "null", "", "file://"]
 )
-def test_a_page_of_another_origin_may_ask_nothing(served, page, origin):
+def test_a_request_from_a_page_of_another_origin_is_refused(served, page, origin):
     """A simple request, one that is asked for first (preflight), one that pretends to be no JSON; all with the password."""
     wish = {"Access_Control_Request_Method": "POST", "Access_Control_Request_Headers": "authorization"}
     plain = {"Content_Type": "text/plain", "Origin": origin, **served.key}
@@ -280,17 +280,19 @@ def test_a_page_of_another_origin_may_ask_nothing(served, page, origin):
         assert not [name for name in answer.headers if name.startswith("access-control-")]
 
 
-def test_our_own_page_may(served, page):
+def test_a_request_from_our_own_page_is_answered(served, page):
     assert served.ask(page, Origin=served.address, Sec_Fetch_Site="same-origin", **served.key).status == 200
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_what_is_part_of_another_page_is_refused_and_a_link_is_followed(served, site):
+def test_embedding_in_another_page_is_refused_and_following_a_link_is_allowed(served, site):
     """The browser sends MLflow's password with pictures and frames of any page; it names no origin then."""
     kinds = [("no-cors", "image"), ("no-cors", "script"), ("navigate", "iframe"), ("cors", "empty")]
-    for mode, where in kinds:
-        answer = served.ask("/", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=where, **served.key)
-        assert answer.status == 403, (mode, where)
+    for mode, target in kinds:
+        answer = served.ask(
+            "/", Sec_Fetch_Site=site, Sec_Fetch_Mode=mode, Sec_Fetch_Dest=target, **served.key
+        )
+        assert answer.status == 403, (mode, target)
     link = {
         "Sec_Fetch_Site": site,
         "Sec_Fetch_Mode": "navigate",
@@ -325,7 +327,7 @@ async def greet(served, path, token=None, protocols=("prefect",), **headers):
 
 
 @pytest.mark.parametrize("path", SOCKETS)
-def test_websockets_ask_for_the_password_too(both, path):
+def test_a_websocket_needs_the_password(both, path):
     word = f"admin:{both.prefect.password}"
     assert asyncio.run(greet(both.prefect, path, word)) == "auth_success"
     for wrong in (None, "", "admin:wrong", both.mlflow.password):
@@ -337,7 +339,7 @@ def test_websockets_ask_for_the_password_too(both, path):
             asyncio.run(greet(both.prefect, path, word, **stranger))
 
 
-def test_a_websocket_by_another_name_is_refused(both):
+def test_a_websocket_to_a_foreign_host_name_is_refused(both):
     answer = both.prefect.ask(
         SOCKETS[0], Host="evil.example", Connection="Upgrade", Upgrade="websocket",
         Sec_WebSocket_Version="13", Sec_WebSocket_Key="x" * 22 + "==", Sec_WebSocket_Protocol="prefect",
@@ -348,11 +350,11 @@ def test_a_websocket_by_another_name_is_refused(both):
 @pytest.fixture(scope="module")
 def run(both) -> tuple[str, str]:
     """An experiment and a run of MLflow's with one artifact, made by who knows the password."""
-    made = call(both.mlflow, "experiments/create", {"name": "ours"})
-    run = call(both.mlflow, "runs/create", {"experiment_id": made["experiment_id"]})["run"]["info"]
+    experiment = call(both.mlflow, "experiments/create", {"name": "ours"})
+    run = call(both.mlflow, "runs/create", {"experiment_id": experiment["experiment_id"]})["run"]["info"]
     path = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run['run_id']}&path=note.txt"
     assert both.mlflow.ask(path, "POST", "of ours", **both.mlflow.key).status == 200
-    return made["experiment_id"], run["run_id"]
+    return experiment["experiment_id"], run["run_id"]
 
 
 def call(mlflow, name, body):
@@ -361,17 +363,17 @@ def call(mlflow, name, body):
     return json.loads(answer.body)
 
 
-def test_an_artifact_is_read_with_the_password_only(both, run):
+def test_an_artifact_is_read_only_with_the_password(both, run):
     path = f"/get-artifact?run_uuid={run[1]}&path=note.txt"
     assert both.mlflow.ask(path, **both.mlflow.key).body == b"of ours"
     assert both.mlflow.ask(path).status == 401
-    assert (both.place.home / "mlflow" / "artifacts").is_dir()
+    assert (both.platform.home / "mlflow" / "artifacts").is_dir()
 
 
 @pytest.mark.parametrize("path", OUTWARD)
 def test_no_path_leads_out_of_a_runs_artifacts(both, run, path):
     """Not even who knows the password reads other files of the account that the server runs as."""
-    (both.place.home / "secret").write_text("hidden")
+    (both.platform.home / "secret").write_text("hidden")
     for question in (
         f"/get-artifact?run_uuid={run[1]}&path={path}",
         f"/api/2.0/mlflow/artifacts/list?run_id={run[1]}&path={path}",
@@ -387,34 +389,35 @@ def test_no_path_leads_out_of_a_runs_artifacts(both, run, path):
         f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run[1]}&path={path}", "POST", "x", **both.mlflow.key
     )
     assert answer.status >= 400 or path.startswith(("#", "?"))
-    assert (both.place.home / "secret").read_text() == "hidden"
+    assert (both.platform.home / "secret").read_text() == "hidden"
 
 
 @pytest.mark.parametrize(
-    "place", ["/etc", "file:///etc", "file://localhost/etc", "HOME/mlflow/artifacts/../..", "HOME"]
+    "location", ["/etc", "file:///etc", "file://localhost/etc", "HOME/mlflow/artifacts/../..", "HOME"]
 )
-def test_an_experiment_elsewhere_can_be_made_but_not_read_or_written(both, place):
+def test_artifacts_of_an_experiment_outside_the_home_are_neither_read_nor_written(both, location):
     """MLflow takes any folder for an experiment's; its server then reads and writes there."""
-    (both.place.home / "passwd").write_text("root: hidden")
-    where = place.replace("HOME", str(both.place.home))
+    (both.platform.home / "passwd").write_text("root: hidden")
+    folder = location.replace("HOME", str(both.platform.home))
     answer = both.mlflow.ask(
-        "/api/2.0/mlflow/experiments/create", "POST", {"name": f"at {place}", "artifact_location": where}, **both.mlflow.key
+        "/api/2.0/mlflow/experiments/create", "POST", {"name": f"at {location}", "artifact_location": folder},
+        **both.mlflow.key,
     )  # fmt: skip
     if answer.status == 400:  # MLflow itself refuses `..`
         return
     identifier = json.loads(answer.body)["experiment_id"]
-    made = call(both.mlflow, "runs/create", {"experiment_id": identifier})["run"]["info"]["run_id"]
+    run_id = call(both.mlflow, "runs/create", {"experiment_id": identifier})["run"]["info"]["run_id"]
     for question in (
-        f"/get-artifact?run_uuid={made}&path=passwd",
-        f"/get-artifact?run_uuid={made}&path=../../passwd",
-        f"/api/2.0/mlflow/artifacts/list?run_id={made}",
+        f"/get-artifact?run_uuid={run_id}&path=passwd",
+        f"/get-artifact?run_uuid={run_id}&path=../../passwd",
+        f"/api/2.0/mlflow/artifacts/list?run_id={run_id}",
     ):
         answer = both.mlflow.ask(question, **both.mlflow.key)
         assert answer.status >= 400
         assert b"root:" not in answer.body
-    path = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={made}&path=written.txt"
+    path = f"/ajax-api/2.0/mlflow/upload-artifact?run_uuid={run_id}&path=written.txt"
     assert both.mlflow.ask(path, "POST", "x", **both.mlflow.key).status >= 400
-    assert not list(both.place.home.rglob("written.txt"))
+    assert not list(both.platform.home.rglob("written.txt"))
 
 
 @pytest.mark.parametrize(
@@ -424,54 +427,54 @@ def test_a_model_version_has_its_source_in_its_run(both, run, source):
     call(both.mlflow, "registered-models/create", {"name": f"m{source}".replace("/", "_").replace(":", "_")})
     name = f"m{source}".replace("/", "_").replace(":", "_")
     for body in ({"name": name, "source": source, "run_id": run[1]}, {"name": name, "source": source}):
-        made = both.mlflow.ask("/api/2.0/mlflow/model-versions/create", "POST", body, **both.mlflow.key)
+        answer = both.mlflow.ask("/api/2.0/mlflow/model-versions/create", "POST", body, **both.mlflow.key)
         read = both.mlflow.ask(
             f"/model-versions/get-artifact?name={name}&version=1&path=passwd", **both.mlflow.key
         )
-        assert made.status >= 400, body
+        assert answer.status >= 400, body
         assert read.status >= 400
         assert b"root:" not in read.body
 
 
 @pytest.mark.parametrize("path", PROGRAMS)
-def test_what_starts_programs_or_calls_others_is_not_there(both, path):
+def test_routes_that_start_programs_or_call_other_servers_answer_404(both, path):
     assert both.mlflow.ask(path, **both.mlflow.key).status == 404
 
 
-def test_no_password_is_seen_by_others(both):
+def test_other_accounts_see_no_password(both):
     """In arguments of processes, in logs, in files that others may read."""
     words = [both.prefect.password, both.mlflow.password, str(make_url(both.database).password)]
-    seen = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
-    assert any(b"flows.standing.serve" in each for each in seen)
-    for path in both.place.home.rglob("*"):
+    command_lines = [path.read_bytes() for path in Path("/proc").glob("[0-9]*/cmdline") if path.exists()]
+    assert any(b"flows.standing.serve" in line for line in command_lines)
+    for path in both.platform.home.rglob("*"):
         if path.is_file() and path.name != "secrets.json":
-            seen.append(path.read_bytes())
+            command_lines.append(path.read_bytes())
     for word in words:
         assert len(word) > 8
-        assert not any(word.encode() in each for each in seen)
-    assert stat.S_IMODE((both.place.folder / "secrets.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(both.place.folder.stat().st_mode) == 0o700
+        assert not any(word.encode() in line for line in command_lines)
+    assert stat.S_IMODE((both.platform.folder / "secrets.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(both.platform.folder.stat().st_mode) == 0o700
 
 
-@pytest.mark.parametrize("which", ["prefect", "mlflow"])
-def test_a_server_without_a_password_does_not_start(which, both):
+@pytest.mark.parametrize("name", ["prefect", "mlflow"])
+def test_a_server_without_a_password_does_not_start(name, both):
     own = {"PATH": os.environ["PATH"], "MLFLOW_BACKEND_STORE_URI": both.database}
-    command = [sys.executable, "-m", "flows.standing.serve", which, "--names", "localhost", "--port", "0"]
-    done = subprocess.run(command, env=own, capture_output=True, text=True, cwd=Path(__file__).parents[2])
-    assert done.returncode == 1
-    assert "does not run without a password" in done.stderr
+    command = [sys.executable, "-m", "flows.standing.serve", name, "--names", "localhost", "--port", "0"]
+    process = subprocess.run(command, env=own, capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert process.returncode == 1
+    assert "does not run without a password" in process.stderr
 
 
-@pytest.mark.parametrize(("which", "number"), [("prefect", signal.SIGTERM), ("mlflow", signal.SIGINT)])
-def test_a_signal_ends_all_of_it_at_once_and_without_a_word(both, which, number):
+@pytest.mark.parametrize(("name", "number"), [("prefect", signal.SIGTERM), ("mlflow", signal.SIGINT)])
+def test_a_signal_ends_all_processes_at_once_without_output(both, name, number):
     """The last test of the two. Ctrl-C reaches the command's whole group, SIGTERM the command alone."""
-    command = both.commands[which]
+    command = both.commands[name]
     began = time.monotonic()
     (os.killpg if number == signal.SIGINT else os.kill)(command.pid, number)
     out, err = command.communicate(timeout=30)
     assert time.monotonic() - began < 5
     assert (command.returncode, out, err) == (128 + number, "", "")
-    own = getattr(both, which).address
-    assert is_well(own + HEALTH[which]) is not None
-    if which == "mlflow":
-        assert processes_of(both.place.home) == []
+    own = getattr(both, name).address
+    assert is_well(own + HEALTH[name]) is not None
+    if name == "mlflow":
+        assert processes_of(both.platform.home) == []

@@ -26,9 +26,9 @@ class Rows:
         self._numbers = itertools.count(1)
 
     def add(self, table: str, **values: Any) -> Any:
-        made = Analysis.metadata.tables[table]
+        table_of = Analysis.metadata.tables[table]
         with self.engine.begin() as connection:
-            result = connection.execute(insert(made).values(**values))
+            result = connection.execute(insert(table_of).values(**values))
             return result.inserted_primary_key[0] if result.inserted_primary_key else None
 
     def site(self, name: str = "bethesda", synthetic: bool = False) -> int:
@@ -111,9 +111,9 @@ class Rows:
         """Logits by task, through the store."""
         scores = np.array(list(logits.values()), dtype=np.float32).T
         with self.engine.begin() as connection:
-            made = write_evaluation(connection, model_id, image_list_id, scores, list(logits))
-        assert made is not None
-        return made
+            evaluation_id = write_evaluation(connection, model_id, image_list_id, scores, list(logits))
+        assert evaluation_id is not None
+        return evaluation_id
 
 
 @pytest.fixture

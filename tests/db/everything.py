@@ -48,16 +48,16 @@ def fill(rows: Rows) -> None:
     for position, (name, guest) in enumerate((("nih", False), ("guest", True))):
         number = one(rows, "select id from dataset where name = :name", name=name)
         rows.add("study_dataset", study_id=study, dataset_id=number, position=position, guest=guest)
-    for told in ("lateral", "AP"):
+    for view in ("lateral", "AP"):
         analysis = one(rows, "select max(id) from analysis") or analysis_of(rows, study, "view_classifier")
         rows.add("view_classifier", analysis_id=analysis, evaluation_id=evaluations[0], trained_on="nih", seed=0,
-                 told=told, n=4, n_pos=2, method="logistic")  # fmt: skip
+                 told=view, n=4, n_pos=2, method="logistic")  # fmt: skip
     for table in Analysis.metadata.sorted_tables:
         if issubclass_of_results(table):
             analysis = analysis_of(rows, study, table.name)
             for number, evaluation in enumerate((evaluations[0], evaluations[2])):
-                made = generic(rows, table, number) | cells(table, cohort, evaluation)
-                rows.add(table.name, **made | {"analysis_id": analysis})
+                values = generic(rows, table, number) | cells(table, cohort, evaluation)
+                rows.add(table.name, **values | {"analysis_id": analysis})
     rows.add("recalibration", model_id=models[0], task_id=8, version=1, cohort_id=cohort, method="logistic", intercept=-1.0,
              slope=0.5, n=3, n_pos=2, fingerprint="of labels and logits")  # fmt: skip
     intervention(rows, evaluations[0], test)
@@ -72,7 +72,7 @@ def fill(rows: Rows) -> None:
 def intervention(rows: Rows, evaluation: int, target: int, kind: str = "noise") -> int:
     """An evaluation's images scored again as if they were the target's."""
     tables = Analysis.metadata.tables
-    made = insert(tables["intervention_evaluation"]).values(
+    statement = insert(tables["intervention_evaluation"]).values(
         evaluation_id=evaluation,
         target_list_id=target,
         kind=kind,
@@ -82,7 +82,7 @@ def intervention(rows: Rows, evaluation: int, target: int, kind: str = "noise") 
         pictures="p",
     )
     with rows.engine.begin() as connection:
-        number = connection.scalar(made.returning(tables["intervention_evaluation"].c.id))
+        number = connection.scalar(statement.returning(tables["intervention_evaluation"].c.id))
         assert number is not None
         scores = [
             {"intervention_id": number, "task_id": task, "logits": [0.5, -0.5, 0.25, float("nan")]}
@@ -102,8 +102,8 @@ def foreign(rows: Rows) -> int:
 
 
 def analysis_of(rows: Rows, study: int, name: str) -> int:
-    made: int = rows.add("analysis", study_id=study, name=name, fingerprint=f"of {name}")
-    return made
+    row_id: int = rows.add("analysis", study_id=study, name=name, fingerprint=f"of {name}")
+    return row_id
 
 
 def issubclass_of_results(table: Table) -> bool:
@@ -112,8 +112,8 @@ def issubclass_of_results(table: Table) -> bool:
 
 def cells(table: Table, cohort: int, evaluation: int) -> dict[str, Any]:
     """What a result row came from, as far as its table says so."""
-    given = {"cohort_id": cohort, "evaluation_id": evaluation, "evaluation_ids": [evaluation]}
-    return {name: value for name, value in given.items() if name in table.columns}
+    parameters = {"cohort_id": cohort, "evaluation_id": evaluation, "evaluation_ids": [evaluation]}
+    return {name: value for name, value in parameters.items() if name in table.columns}
 
 
 def generic(rows: Rows, table: Table, number: int) -> dict[str, Any]:
@@ -134,8 +134,8 @@ def made_by_the_database(column: Column[Any]) -> bool:
 def value(rows: Rows, column: Column[Any], number: int) -> Any:
     for key in column.foreign_keys:
         with rows.engine.connect() as connection:
-            there = connection.scalars(select(key.column).order_by(key.column)).all()
-            return there[number % len(there)]
+            keys = connection.scalars(select(key.column).order_by(key.column)).all()
+            return keys[number % len(keys)]
     if isinstance(column.type, ARRAY):
         return [number]
     if isinstance(column.type, JSONB):
@@ -145,6 +145,6 @@ def value(rows: Rows, column: Column[Any], number: int) -> Any:
     return f"{column.name} {number}" if column.type.python_type is str else number
 
 
-def one(rows: Rows, query: str, **given: Any) -> Any:
+def one(rows: Rows, query: str, **parameters: Any) -> Any:
     with rows.engine.connect() as connection:
-        return connection.scalar(text(query), given)
+        return connection.scalar(text(query), parameters)

@@ -131,16 +131,16 @@ def ask(connection: Connection, statement: str) -> CursorResult[Any]:
 
 
 def look(connection: Connection) -> dict[str, Outcome]:
-    return {each.audit.name: each for each in run(connection)}
+    return {outcome.audit.name: outcome for outcome in run(connection)}
 
 
-def test_nothing_is_found_where_all_is_well(well: Engine, engine: Engine) -> None:
+def test_audits_find_nothing_in_a_sound_database(well: Engine, engine: Engine) -> None:
     for database in (well, engine):
         with database.connect() as connection:
-            assert {name: each.rows for name, each in look(connection).items() if each.rows} == {}
+            assert {name: outcome.rows for name, outcome in look(connection).items() if outcome.rows} == {}
 
 
-def test_every_audit_has_a_fault() -> None:
+def test_every_audit_has_a_planted_fault() -> None:
     assert {name.strip() for name in FAULTS} == {audit.name for audit in audits.audits()} | {"schema"}
 
 
@@ -148,20 +148,22 @@ def test_every_audit_has_a_fault() -> None:
 def test_every_audit_finds_its_planted_fault(audited: Connection, name: str) -> None:
     change, expected = FAULTS[name]
     audited.exec_driver_sql(change)
-    found = look(audited)[name.strip()]
-    rows = [{key: row.get(key) for key in expected} for row in found.rows]
+    outcome = look(audited)[name.strip()]
+    rows = [{key: row.get(key) for key in expected} for row in outcome.rows]
     assert expected in [{**row, "missing": str(row["missing"])} if "missing" in row else row for row in rows]
 
 
-def test_only_so_many_rows_are_kept(audited: Connection, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_audit_keeps_a_limited_number_of_rows(
+    audited: Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(audits, "SHOWN", 2)
     audited.execute(text("delete from evaluation"))
-    found = look(audited)["orphans"]
-    assert len(found.rows) == 2
-    assert found.more
+    outcome = look(audited)["orphans"]
+    assert len(outcome.rows) == 2
+    assert outcome.more
 
 
-def test_headers_say_the_columns(audited: Connection) -> None:
+def test_headers_of_audits_name_their_columns(audited: Connection) -> None:
     """The columns that a header names are those of the query, or of the queries that it makes."""
     for audit in audits.audits():
         script = (audits.resources.files("db") / "sql" / "audits" / f"{audit.name}.sql").read_text()
@@ -170,5 +172,5 @@ def test_headers_say_the_columns(audited: Connection) -> None:
         if header.startswith("statement"):
             statement = ask(audited, statement).scalars().all()[0]
             header = header.split("their columns:")[1]
-        named = [column.strip(" .\n-") for column in header.split(",")]
-        assert named == list(ask(audited, f"select * from ({statement}) as a limit 0").keys()), audit.name
+        columns = [column.strip(" .\n-") for column in header.split(",")]
+        assert columns == list(ask(audited, f"select * from ({statement}) as a limit 0").keys()), audit.name

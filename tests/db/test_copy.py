@@ -48,12 +48,12 @@ def vectors(kind: str) -> st.SearchStrategy[NDArray[Any]]:
 def connection(server: Server) -> Iterator[Connection]:
     """A database without our tables: one temporary table of vectors."""
     engine = create_engine(server.url("postgres"), poolclass=NullPool)
-    with engine.connect() as opened:
-        opened.execute(
+    with engine.connect() as session:
+        session.execute(
             text("create temporary table vector (id integer, int2 smallint[], int4 integer[], float4 real[])")
         )
-        opened.commit()
-        yield opened
+        session.commit()
+        yield session
 
 
 def stored(connection: Connection, kind: str) -> list[Any]:
@@ -68,10 +68,10 @@ def load(connection: Connection, kind: str, fields: list[bytes | None]) -> None:
     copy_in(connection, "vector", ("id", kind), [(scalar(i, "int4"), f) for i, f in enumerate(fields)])
 
 
-def same(found: list[Any], expected: NDArray[Any], null: NDArray[np.bool_]) -> bool:
+def same(vector: list[Any], expected: NDArray[Any], null: NDArray[np.bool_]) -> bool:
     """psycopg2 gives Python numbers; a real comes as its shortest decimal, so it is compared as float32."""
-    numbers = np.array([0 if each is None else each for each in found], dtype=expected.dtype)
-    no_number = np.array([each is None for each in found], dtype=bool)
+    numbers = np.array([0 if element is None else element for element in vector], dtype=expected.dtype)
+    no_number = np.array([element is None for element in vector], dtype=bool)
     is_float = expected.dtype.kind == "f"
     return np.array_equal(no_number, null) and np.array_equal(
         numbers[~null], expected[~null], equal_nan=is_float
@@ -87,8 +87,8 @@ def test_written_vectors_are_what_psycopg2_reads(
     several = data.draw(st.lists(vectors(kind), min_size=1, max_size=4))
     nulls = [data.draw(arrays(np.bool_, len(vector))) for vector in several]
     load(connection, kind, [array(v, kind, null) for v, null in zip(several, nulls, strict=True)])
-    for found, vector, null in zip(stored(connection, kind), several, nulls, strict=True):
-        assert same(found, vector, null)
+    for stored_vector, vector, null in zip(stored(connection, kind), several, nulls, strict=True):
+        assert same(stored_vector, vector, null)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -105,9 +105,9 @@ def test_vectors_written_by_psycopg2_are_read(connection: Connection, kind: str,
     assert number is not None
     assert field is not None
     assert read_scalar(number) == 7
-    found = read_array(field, kind)
-    assert found.dtype == KINDS[kind][0]
-    np.testing.assert_array_equal(found, vector)
+    array_read = read_array(field, kind)
+    assert array_read.dtype == KINDS[kind][0]
+    np.testing.assert_array_equal(array_read, vector)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -130,23 +130,23 @@ def test_round_trip_keeps_every_bit(connection: Connection, kind: str, data: st.
     assert read_array(third, kind).tobytes() == vector[::-1].tobytes()
 
 
-def test_hundred_thousand_elements_with_everything_in_them(connection: Connection) -> None:
+def test_vectors_of_a_hundred_thousand_mixed_elements_are_read_and_written(connection: Connection) -> None:
     rng = np.random.default_rng(1)
     vector = rng.normal(size=100_000).astype(np.float32)
     vector[rng.integers(0, len(vector), 3000)] = np.nan
     vector[:4] = [np.inf, -np.inf, -0.0, np.finfo(np.float32).tiny / 8]
     null = rng.random(len(vector)) < 0.1
     load(connection, "float4", [array(vector, "float4", null)])
-    (found,) = stored(connection, "float4")
-    assert same(found, vector, null)
-    assert sum(each is None for each in found) == null.sum() > 0
+    (stored_vector,) = stored(connection, "float4")
+    assert same(stored_vector, vector, null)
+    assert sum(element is None for element in stored_vector) == null.sum() > 0
     connection.execute(text("update vector set float4 = array_replace(float4, null, 7)"))
     ((field,),) = copy_out(connection, "select float4 from vector")
     assert field is not None
     np.testing.assert_array_equal(read_array(field, "float4"), np.where(null, np.float32(7), vector))
 
 
-def test_no_row_and_no_element(connection: Connection) -> None:
+def test_empty_results_and_empty_vectors_are_read(connection: Connection) -> None:
     load(connection, "int2", [])
     assert list(copy_out(connection, "select id from vector")) == []
     load(connection, "int2", [array(np.empty(0, np.int16), "int2"), None])
@@ -178,7 +178,7 @@ def test_scalars_of_every_width_are_read(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("kind", "values"), [("int2", [0, 40_000]), ("int2", [0.5]), ("int4", [2**31]), ("int4", [-(2**40), 1])]
 )
-def test_number_that_does_not_fit_is_refused(kind: str, values: list[float]) -> None:
+def test_a_number_that_does_not_fit_its_type_is_refused(kind: str, values: list[float]) -> None:
     with pytest.raises(ValueError, match=f"{kind} can't hold"):
         array(np.array(values), kind)
 
@@ -205,7 +205,7 @@ def test_parameters_are_quoted(connection: Connection) -> None:
     assert bytes(field).decode() == name
 
 
-def test_copy_belongs_to_the_transaction(engine: Engine) -> None:
+def test_copy_is_part_of_the_transaction(engine: Engine) -> None:
     """A connection that has done nothing else must not lose what was copied, nor keep what was rolled back."""
     row = (scalar(77, "int2"), b"Scoliosis")
     with engine.connect() as connection:
@@ -214,22 +214,22 @@ def test_copy_belongs_to_the_transaction(engine: Engine) -> None:
         copy_text(connection, "task", ("id", "name"), io.StringIO('78,"Goitre, large"\n'))
         connection.commit()
     with engine.connect() as connection:
-        found = connection.execute(text("select id, name from task where id > 20")).all()
-    assert found == [(78, "Goitre, large")]
+        stored_rows = connection.execute(text("select id, name from task where id > 20")).all()
+    assert stored_rows == [(78, "Goitre, large")]
 
 
-def test_empty_text_field_is_null(engine: Engine) -> None:
+def test_an_empty_text_field_is_null(engine: Engine) -> None:
     lines = io.StringIO('bethesda,\nstanford,""\n')
     with engine.begin() as connection:
         connection.execute(text("create temporary table note (site text, remark text)"))
         copy_text(connection, "note", ("site", "remark"), lines)
-        found = connection.execute(text("select site, remark from note order by site")).all()
-    assert found == [("bethesda", None), ("stanford", "")]
+        stored_rows = connection.execute(text("select site, remark from note order by site")).all()
+    assert stored_rows == [("bethesda", None), ("stanford", "")]
 
 
-def test_rows_are_what_sqlalchemy_inserts(engine: Engine) -> None:
+def test_copied_rows_equal_those_that_sqlalchemy_inserts(engine: Engine) -> None:
     """Every kind of value, awkward ones too; the columns of a row in any order, and one with a reserved name."""
-    kept = Table(
+    table = Table(
         "kept", MetaData(), Column("flag", Boolean), Column("both", BigInteger), Column("share", Double),
         Column("said", Text), Column("ids", ARRAY(Integer)), Column("parts", ARRAY(Double)), prefixes=["TEMPORARY"],
     )  # fmt: skip
@@ -240,37 +240,37 @@ def test_rows_are_what_sqlalchemy_inserts(engine: Engine) -> None:
             "flag": bool(i % 2),
             "both": i * 2**40,
             "share": share,
-            "said": said,
+            "said": remark,
             "ids": [i, -i],
             "parts": [share, None],
         }
-        for i, (said, share) in enumerate(zip(texts, numbers, strict=True))
+        for i, (remark, share) in enumerate(zip(texts, numbers, strict=True))
     ]
     rows += [{"both": 3, "flag": None, "share": None, "said": None, "ids": None, "parts": []}]
     with engine.begin() as connection:
-        kept.create(connection)
-        connection.execute(insert(kept), rows)
-        expected = connection.execute(select(kept)).all()
-        connection.execute(delete(kept))
+        table.create(connection)
+        connection.execute(insert(table), rows)
+        expected = connection.execute(select(table)).all()
+        connection.execute(delete(table))
         copy_rows(connection, "kept", rows)
-        found = connection.execute(select(kept)).all()
-        assert found == expected
+        stored_rows = connection.execute(select(table)).all()
+        assert stored_rows == expected
         copy_rows(connection, "kept", [])
-        connection.execute(delete(kept))
+        connection.execute(delete(table))
         copy_rows(connection, "kept", [{**row, "share": np.float64(row["share"] or 0)} for row in rows[:-1]])
-        assert connection.execute(select(kept)).all() == expected[:-1]
+        assert connection.execute(select(table)).all() == expected[:-1]
         copy_rows(connection, "kept", rows[-1:])
         with pytest.raises(ValueError, match="kept: expected the columns flag, both"):
             copy_rows(connection, "kept", [rows[0], {"flag": True}])
         for value in ({"a": 1}, ["a"], b"a", [[1]]):
             with pytest.raises(TypeError, match="expected None, a bool"):
                 copy_rows(connection, "kept", [{"said": value}])
-        assert connection.execute(select(kept)).all() == expected
+        assert connection.execute(select(table)).all() == expected
     with pytest.raises(StoreError, match=r"task: duplicate key.*pk_task"), engine.begin() as connection:
         copy_rows(connection, "task", [{"id": 80, "name": "one"}, {"id": 80, "name": "two"}])
 
 
-def test_refused_row_is_a_store_error(engine: Engine) -> None:
+def test_a_refused_row_raises_a_store_error(engine: Engine) -> None:
     twice = [(scalar(80, "int2"), b"one"), (scalar(80, "int2"), b"two")]
     with pytest.raises(StoreError, match=r"task: duplicate key.*pk_task"), engine.begin() as connection:
         copy_in(connection, "task", ("id", "name"), twice)

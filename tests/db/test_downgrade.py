@@ -114,13 +114,13 @@ SILENT = frozenset(
 """Views that show nothing where nothing is missing and nothing leaks."""
 
 
-def test_down_and_up_one_by_one(filled: Engine) -> None:
+def test_every_revision_goes_down_and_up_alone(filled: Engine) -> None:
     first = views(filled)
     order = revisions()
     for lower, upper in reversed(list(itertools.pairwise(order))):
-        kept = content(filled, leaving=upper)
+        content_before = content(filled, leaving=upper)
         downgrade(filled, lower)
-        assert_kept(kept, content(filled))
+        assert_kept(content_before, content(filled))
         assert views(filled) == {}, f"at {lower} no view of head's is left"
     at_the_bottom = content(filled)
     assert at_the_bottom["prediction"]
@@ -153,9 +153,11 @@ def test_several_revisions_go_down_and_up_in_one_go(filled: Engine, lower: str) 
     assert views(filled)["predictions"] > 0
 
 
-def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: Engine) -> None:
+def test_a_downgrade_drops_findings_beyond_the_default_list_and_an_upgrade_restores_the_lists(
+    filled: Engine,
+) -> None:
     with filled.begin() as connection:
-        (ours,) = put_findings(connection, ["Tuberculosis"])
+        (own,) = put_findings(connection, ["Tuberculosis"])
         nih, study = (
             connection.scalar(text(f"select min(id) from {table}")) or 0 for table in ("dataset", "study")
         )
@@ -163,7 +165,7 @@ def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: E
             text(
                 "insert into label select dataset_id, :ours, states, term_ids from label where dataset_id = :nih"
             ),
-            {"ours": ours, "nih": nih},
+            {"ours": own, "nih": nih},
         )
         put_list(connection, "dataset", nih, ["Tuberculosis", "Pneumonia"])
         put_list(connection, "study", study, ["Tuberculosis", "Effusion"])
@@ -183,10 +185,10 @@ def test_findings_beyond_the_default_list_go_and_every_list_comes_back(filled: E
         assert stored.all() == outputs
 
 
-def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
+def test_an_analysis_that_lost_rows_in_a_downgrade_is_computed_again(filled: Engine) -> None:
     """Its fingerprint says that it is up to date: it must not where a column or some of its rows went."""
     downgrade(filled, "0011")
-    for lower, stale, gone in (
+    for lower, stale, lost in (
         ("0009", set(), {"partial_auc"}),
         ("0008", {"agreement", "view_classifier"}, set()),
         ("0007", {"agreement", "view_classifier"}, {"net_benefit"}),
@@ -194,14 +196,14 @@ def test_an_analysis_that_lost_rows_is_computed_again(filled: Engine) -> None:
         before = {row["name"] for row in content(filled)["analysis"]}
         downgrade(filled, lower)
         after = {row["name"]: row["fingerprint"] for row in content(filled)["analysis"]}
-        assert before - after.keys() == gone
+        assert before - after.keys() == lost
         assert {name for name, fingerprint in after.items() if not fingerprint} == stale
     downgrade(filled, "0003")
     after = {row["name"]: row["fingerprint"] for row in content(filled)["analysis"]}
     assert after == {"auc": "", "auc_difference": "", "agreement": ""}
 
 
-def test_the_cells_of_an_analysis_become_one_that_is_stale(filled: Engine) -> None:
+def test_a_downgrade_turns_the_cells_of_an_analysis_into_one_stale_analysis(filled: Engine) -> None:
     with filled.begin() as connection:
         first = connection.scalar(text("select analysis_id from auc order by id limit 1"))
         other = connection.scalar(

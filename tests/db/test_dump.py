@@ -43,30 +43,32 @@ def rows_of(engine: Engine) -> dict[str, list[str]]:
         }
 
 
-def test_everything_comes_back(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_loaded_dump_has_every_row(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
     fill(rows)
-    made = dump(url(engine), tmp_path / "a dump")
-    load(url(empty), tmp_path / "a dump", made)
+    manifest = dump(url(engine), tmp_path / "a dump")
+    load(url(empty), tmp_path / "a dump", manifest)
     assert rows_of(empty) == rows_of(engine)
-    assert Dump.of(made.plain()) == made
+    assert Dump.of(manifest.plain()) == manifest
     with empty.begin() as connection, pytest.raises(Exception, match="frozen"):
         connection.execute(text("delete from cohort"))
     with pytest.raises(DatabaseError, match=r"is not empty: it has public\.agreement"):
-        load(url(empty), tmp_path / "a dump", made)
+        load(url(empty), tmp_path / "a dump", manifest)
     clear(url(empty))
-    load(url(empty), tmp_path / "a dump", made)
+    load(url(empty), tmp_path / "a dump", manifest)
 
 
-def test_one_state_while_others_write(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_dump_holds_one_state_while_others_write(
+    engine: Engine, rows: Rows, empty: Engine, tmp_path: Path
+) -> None:
     """Evaluations come and go, each with its vectors, while the dump is made: every one is whole in it."""
     site = rows.site()
     images = rows.images(site, [f"i{n}" for n in range(4)])
     lists = [rows.image_list(images[: n + 1]) for n in range(4)]
     model = rows.model(rows.protocol(), range(N_TASKS))
-    ended, began, turns = threading.Event(), threading.Event(), itertools.count()
+    stop, began, turns = threading.Event(), threading.Event(), itertools.count()
 
     def write() -> None:
-        while not ended.is_set():
+        while not stop.is_set():
             number = next(turns) % 4
             scores = np.zeros((number + 1, N_TASKS), dtype=np.float32)
             with engine.begin() as connection:
@@ -81,32 +83,32 @@ def test_one_state_while_others_write(engine: Engine, rows: Rows, empty: Engine,
     try:
         assert began.wait(30)
         before = next(turns)
-        made = dump(url(engine), tmp_path / "dump")
+        manifest = dump(url(engine), tmp_path / "dump")
         assert next(turns) > before + 2, "nobody wrote meanwhile"
     finally:
-        ended.set()
+        stop.set()
         writer.join()
-    load(url(empty), tmp_path / "dump", made)
+    load(url(empty), tmp_path / "dump", manifest)
     with empty.connect() as connection:
-        found = {each.audit.name: each.rows for each in run(connection) if each.rows}
-        assert found.keys() <= {"image_lists"}, "the lists of this test have made-up hashes"
+        faults = {outcome.audit.name: outcome.rows for outcome in run(connection) if outcome.rows}
+        assert faults.keys() <= {"image_lists"}, "the lists of this test have made-up hashes"
         assert (
             connection.scalar(text("select count(*) from evaluation"))
-            == made.tables["public.evaluation"].rows
+            == manifest.tables["public.evaluation"].rows
         )
 
 
-def test_a_table_that_differs_is_told(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
+def test_a_table_that_differs_is_named(engine: Engine, rows: Rows, empty: Engine, tmp_path: Path) -> None:
     rows.site("bethesda")
-    made = dump(url(engine), tmp_path / "dump")
+    manifest = dump(url(engine), tmp_path / "dump")
     rows.site("alpha")
     other = dump(url(engine), tmp_path / "other")
     with pytest.raises(DatabaseError, match=r"differs from its dump: public\.site: 2 rows .*expected 1 rows"):
-        load(url(empty), tmp_path / "other", made)
-    assert made.tables != other.tables
+        load(url(empty), tmp_path / "other", manifest)
+    assert manifest.tables != other.tables
 
 
-def test_keys_are_compared_too(engine: Engine, rows: Rows) -> None:
+def test_equal_numbers_of_rows_with_other_keys_differ(engine: Engine, rows: Rows) -> None:
     """Equally many rows are not the same rows."""
     rows.site()
     with engine.connect() as connection:
@@ -117,16 +119,16 @@ def test_keys_are_compared_too(engine: Engine, rows: Rows) -> None:
     assert before["public.site"] != after["public.site"]
 
 
-def test_a_dump_of_a_newer_postgresql(engine: Engine, empty: Engine, tmp_path: Path) -> None:
-    made = dump(url(engine), tmp_path / "dump")
-    newer = Dump("99.1", "99.1", made.revision, made.tables)
+def test_a_dump_of_a_newer_postgresql_is_refused(engine: Engine, empty: Engine, tmp_path: Path) -> None:
+    manifest = dump(url(engine), tmp_path / "dump")
+    newer = Dump("99.1", "99.1", manifest.revision, manifest.tables)
     with pytest.raises(
         DatabaseError, match=r"made by pg_dump 99\.1, .*restore it into PostgreSQL 99 or newer"
     ):
         load(url(empty), tmp_path / "dump", newer)
 
 
-def test_a_server_that_is_newer_than_every_program(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_newer_than_every_installed_program_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     from db.upkeep.programs import clients
 
     with pytest.raises(DatabaseError, match="pg_dump and pg_restore of PostgreSQL 99 or newer are needed"):
@@ -138,14 +140,14 @@ def test_the_password_is_in_no_argument(
 ) -> None:
     from db.upkeep import programs
 
-    seen: list[list[str]] = []
+    commands: list[list[str]] = []
     run_program = programs.subprocess.run
     monkeypatch.setattr(
         programs.subprocess,
         "run",
-        lambda command, **given: seen.append(command) or run_program(command, **given),
+        lambda command, **options: commands.append(command) or run_program(command, **options),
     )
     dump(url(engine), tmp_path / "dump")
-    (command,) = [each for each in seen if str(each[0]).endswith("pg_dump")]
+    (command,) = [words for words in commands if str(words[0]).endswith("pg_dump")]
     assert engine.url.password
     assert not [argument for argument in command if engine.url.password in argument]

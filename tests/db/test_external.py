@@ -35,8 +35,8 @@ Open = Callable[..., Databases]
 
 def majors() -> list[int]:
     """The newest first; the wheel's is the one that a new home gets."""
-    found = [each.major for each in installations()]
-    return list(dict.fromkeys(each for each in found if each >= external.OLDEST))
+    versions = [installation.major for installation in installations()]
+    return list(dict.fromkeys(major for major in versions if major >= external.OLDEST))
 
 
 @pytest.fixture(scope="module", params=majors())
@@ -62,16 +62,16 @@ def own(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 def open_url(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Open:
     """Opens the databases of a URL, as the writer or as another role, under variables."""
 
-    def opened(url: str, how: object = databases, **variables: str) -> Databases:
+    def open_with(url: str, connect: object = databases, **variables: str) -> Databases:
         monkeypatch.setenv("XRAY_DATABASE_URL", url)
         for name, value in variables.items():
             monkeypatch.setenv(name, value)
-        with how(tmp_path / "home") as found:  # type: ignore[operator]
-            return found
+        with connect(tmp_path / "home") as urls:  # type: ignore[operator]
+            return urls
 
     for name in [name for name in os.environ if name.startswith("XRAY_")]:
         monkeypatch.delenv(name)
-    return opened
+    return open_with
 
 
 def run(server: Server, statements: Sequence[str], database: str = "postgres") -> None:
@@ -88,8 +88,8 @@ def rows(url: str, query: str) -> list[tuple[object, ...]]:
 
 
 def answer(url: str | None, query: str) -> list[tuple[object, ...]]:
-    with ask(str(url), query) as found:
-        return [row for batch in found.batches for row in batch]
+    with ask(str(url), query) as connection:
+        return [row for batch in connection.batches for row in batch]
 
 
 def role(server: Server, name: str, options: str = "", password: str = SECRET) -> str:
@@ -116,74 +116,72 @@ def test_a_superuser_makes_the_roles_and_is_not_used_again(own: Server, open_url
     run(own, ["create database led"])
     run(own, ["create table notes (note text)", "insert into notes values ('kept')"], "led")
     url = own.url("led", driver="")
-    found, owner = open_url(url), open_url(url, owned)
-    assert [user(u) for u in (found.xray, found.mlflow, found.prefect)] == ["led_writer"] * 3
-    assert (user(found.reader), user(owner.xray), user(owner.prefect_libpq)) == (
+    urls, owner = open_url(url), open_url(url, owned)
+    assert [user(u) for u in (urls.xray, urls.mlflow, urls.prefect)] == ["led_writer"] * 3
+    assert (user(urls.reader), user(owner.xray), user(owner.prefect_libpq)) == (
         "led_reader",
         "led_owner",
         "led_owner",
     )
-    asked = "select rolname, rolsuper, rolcreaterole, rolcreatedb from pg_roles where rolname like 'led%%' order by 1"
-    assert rows(found.xray, asked) == [
+    query = "select rolname, rolsuper, rolcreaterole, rolcreatedb from pg_roles where rolname like 'led%%' order by 1"
+    assert rows(urls.xray, query) == [
         (f"led_{r}", False, False, False) for r in ("owner", "reader", "writer")
     ]
     owners = (
         "select distinct relowner::regrole::text from pg_class where relnamespace = 'public'::regnamespace"
     )
     assert rows(owner.xray, owners) == [("led_owner",)]
-    assert rows(found.xray, "update notes set note = 'kept' returning note") == [("kept",)]
-    assert asyncio.run(by_asyncpg(found.prefect)) == "led_writer led_prefect"
-    for login in (found.xray, str(found.reader)):
+    assert rows(urls.xray, "update notes set note = 'kept' returning note") == [("kept",)]
+    assert asyncio.run(by_asyncpg(urls.prefect)) == "led_writer led_prefect"
+    for login in (urls.xray, str(urls.reader)):
         with pytest.raises(Exception, match=r"permission denied|read-only"):
             rows(login, "create table mine (x int)")
-    assert answer(found.reader, "select count(*) from task") == [(18,)]
-    assert all(fact.holds for fact in describe(found.xray, found.reader))
+    assert answer(urls.reader, "select count(*) from task") == [(18,)]
+    assert all(fact.holds for fact in describe(urls.xray, urls.reader))
     again = open_url(url)
-    assert (again.xray, again.reader) == (found.xray, found.reader)
+    assert (again.xray, again.reader) == (urls.xray, urls.reader)
 
 
-def test_what_the_process_hands_on_is_the_writers(own: Server, open_url: Open) -> None:
+def test_the_process_hands_on_the_writers_url(own: Server, open_url: Open) -> None:
     """Its children find the same databases, and can't be the owner; it itself can."""
-    found = open_url(own.url("handed", driver=""))
-    again = open_url(found.psql())
-    assert (again.xray, again.mlflow, again.prefect) == (found.xray, found.mlflow, found.prefect)
-    assert user(open_url(found.psql(), owned).xray) == "handed_owner"
+    urls = open_url(own.url("handed", driver=""))
+    again = open_url(urls.psql())
+    assert (again.xray, again.mlflow, again.prefect) == (urls.xray, urls.mlflow, urls.prefect)
+    assert user(open_url(urls.psql(), owned).xray) == "handed_owner"
     from db import connection
 
     connection._GIVEN.clear()  # as in a child
     with pytest.raises(DatabaseError, match=r"'handed_writer' of XRAY_DATABASE_URL may not change tables"):
-        open_url(found.psql(), owned)
+        open_url(urls.psql(), owned)
 
 
-def test_an_owner_that_may_make_roles_makes_writer_and_reader(own: Server, open_url: Open) -> None:
+def test_an_owner_that_may_create_roles_creates_writer_and_reader(own: Server, open_url: Open) -> None:
     login = role(own, "dr. o@hara", "createrole createdb")
-    found, owner = (
+    urls, owner = (
         open_url(f"postgresql://{login}/Chest%20X-rays%25"),
         open_url(os.environ["XRAY_DATABASE_URL"], owned),
     )
-    assert user(found.xray) == "Chest X-rays%_writer"
+    assert user(urls.xray) == "Chest X-rays%_writer"
     assert user(owner.xray) == "dr. o@hara"
-    assert make_url(found.mlflow).database == "Chest X-rays%_mlflow"
-    assert rows(found.xray, "insert into site (name, synthetic) values ('x', true) returning name") == [
-        ("x",)
-    ]
-    assert answer(found.reader, "select name from site") == [("x",)]
-    for login in (found.xray, str(found.reader)):
+    assert make_url(urls.mlflow).database == "Chest X-rays%_mlflow"
+    assert rows(urls.xray, "insert into site (name, synthetic) values ('x', true) returning name") == [("x",)]
+    assert answer(urls.reader, "select name from site") == [("x",)]
+    for login in (urls.xray, str(urls.reader)):
         with pytest.raises(Exception, match=r"permission denied|read-only"):
             rows(login, "create table mine (x int)")
-    assert asyncio.run(by_asyncpg(found.prefect)) == "Chest X-rays%_writer Chest X-rays%_prefect"
+    assert asyncio.run(by_asyncpg(urls.prefect)) == "Chest X-rays%_writer Chest X-rays%_prefect"
 
 
-def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url: Open) -> None:
+def test_an_owner_of_three_databases_without_further_rights_works(own: Server, open_url: Open) -> None:
     """It does everything; `xray sql` still reads only, and one statement at a time."""
     login = role(own, "three", "nocreaterole nocreatedb")
     run(own, [f"create database three{name} owner three" for name in ("", "_mlflow", "_prefect")])
-    found = open_url(f"postgresql://{login}/three")
-    assert user(found.xray) == "three"
-    assert found.reader is None
-    assert make_url(found.prefect).database == "three_prefect"
-    assert answer(found.xray, "select count(*) from task") == [(18,)]
-    missing = {fact.subject for fact in describe(found.xray, found.reader) if not fact.holds}
+    urls = open_url(f"postgresql://{login}/three")
+    assert user(urls.xray) == "three"
+    assert urls.reader is None
+    assert make_url(urls.prefect).database == "three_prefect"
+    assert answer(urls.xray, "select count(*) from task") == [(18,)]
+    missing = {fact.subject for fact in describe(urls.xray, urls.reader) if not fact.holds}
     assert missing == {
         "the writer makes no tables",
         "the writer makes no large objects",
@@ -195,39 +193,37 @@ def test_an_owner_of_three_databases_that_may_make_nothing(own: Server, open_url
         "select set_config('x.y', 'z', false);;x",
     ):
         with pytest.raises(DatabaseError):
-            answer(found.xray, attack)
+            answer(urls.xray, attack)
     with contextlib.suppress(DatabaseError):  # 15 makes one also where reading is all that is allowed
-        answer(found.xray, "select lo_create(0)")
-    assert rows(found.xray, "select count(*) from pg_largeobject_metadata") == [(0,)]
+        answer(urls.xray, "select lo_create(0)")
+    assert rows(urls.xray, "select count(*) from pg_largeobject_metadata") == [(0,)]
 
 
-def test_one_database_with_three_schemas(own: Server, open_url: Open) -> None:
+def test_one_database_with_three_schemas_works(own: Server, open_url: Open) -> None:
     """Named xray, mlflow and prefect, where the role may make neither databases nor schemas."""
     login = role(own, "lodger")
     run(own, ["create database house"])
     run(
         own, [f"create schema {name} authorization lodger" for name in ("xray", "mlflow", "prefect")], "house"
     )
-    found = open_url(f"postgresql://{login}/house")
-    for url, schema in ((found.xray, "xray"), (found.mlflow, "mlflow"), (found.prefect_libpq, "prefect")):
+    urls = open_url(f"postgresql://{login}/house")
+    for url, schema in ((urls.xray, "xray"), (urls.mlflow, "mlflow"), (urls.prefect_libpq, "prefect")):
         assert rows(url, "select current_database(), current_schema()") == [("house", schema)]
-    assert found.variables == {
-        "PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH": "prefect,public"
-    }
-    assert answer(found.xray, "select count(*) from task") == [(18,)]
-    assert rows(found.xray, "select schemaname from pg_tables where tablename = 'task'") == [("xray",)]
-    again = open_url(found.psql())
-    assert make_url(again.xray).query == make_url(found.xray).query
+    assert urls.variables == {"PREFECT_SERVER_DATABASE_SQLALCHEMY_CONNECT_ARGS_SEARCH_PATH": "prefect,public"}
+    assert answer(urls.xray, "select count(*) from task") == [(18,)]
+    assert rows(urls.xray, "select schemaname from pg_tables where tablename = 'task'") == [("xray",)]
+    again = open_url(urls.psql())
+    assert make_url(again.xray).query == make_url(urls.xray).query
 
 
-def test_a_schema_is_made_where_a_database_can_not_be(own: Server, open_url: Open) -> None:
+def test_a_schema_is_created_where_no_database_can_be(own: Server, open_url: Open) -> None:
     login = role(own, "builder")
     run(own, ["create database site owner builder"])
-    found = open_url(f"postgresql://{login}/site")
-    assert rows(found.mlflow, "select current_database(), current_schema()") == [("site", "mlflow")]
+    urls = open_url(f"postgresql://{login}/site")
+    assert rows(urls.mlflow, "select current_database(), current_schema()") == [("site", "mlflow")]
 
 
-def test_databases_that_are_named_each(own: Server, open_url: Open) -> None:
+def test_databases_may_be_named_one_by_one(own: Server, open_url: Open) -> None:
     login = role(own, "namer")
     run(own, [f"create database {name} owner namer" for name in ("ours", "of_mlflow", "of_prefect")])
     base = f"postgresql://{login}"
@@ -235,8 +231,8 @@ def test_databases_that_are_named_each(own: Server, open_url: Open) -> None:
         "XRAY_MLFLOW_DATABASE_URL": f"{base}/of_mlflow",
         "XRAY_PREFECT_DATABASE_URL": f"{base}/of_prefect",
     }
-    found = open_url(f"{base}/ours", **more)
-    names = [make_url(url).database for url in (found.xray, found.mlflow, found.prefect)]
+    urls = open_url(f"{base}/ours", **more)
+    names = [make_url(url).database for url in (urls.xray, urls.mlflow, urls.prefect)]
     assert names == ["ours", "of_mlflow", "of_prefect"]
 
 
@@ -252,33 +248,35 @@ def test_a_missing_database_that_may_not_be_created_is_named(own: Server, open_u
     assert "XRAY_MLFLOW_DATABASE_URL" in str(refusal.value)
 
 
-def test_roles_that_an_administrator_has_made(own: Server, open_url: Open) -> None:
+def test_roles_that_an_administrator_created_are_used(own: Server, open_url: Open) -> None:
     """Their passwords are given; the owner lets them in, and the workers have the writer's URL."""
     login = role(own, "keeper", "createdb")
     role(own, "kept_writer", password="w")
     role(own, "kept_reader", password="r")
-    given = {"XRAY_WRITER_PASSWORD": "w", "XRAY_READER_PASSWORD": "r", "XRAY_OWNER_PASSWORD": "o"}
-    found = open_url(f"postgresql://{login}/kept", **given)
-    assert (user(found.xray), user(found.reader)) == ("kept_writer", "kept_reader")
-    assert answer(found.reader, "select count(*) from task") == [(18,)]
-    worker = open_url(found.psql())
-    assert (worker.xray, worker.reader) == (found.xray, found.reader)
+    passwords = {"XRAY_WRITER_PASSWORD": "w", "XRAY_READER_PASSWORD": "r", "XRAY_OWNER_PASSWORD": "o"}
+    urls = open_url(f"postgresql://{login}/kept", **passwords)
+    assert (user(urls.xray), user(urls.reader)) == ("kept_writer", "kept_reader")
+    assert answer(urls.reader, "select count(*) from task") == [(18,)]
+    worker = open_url(urls.psql())
+    assert (worker.xray, worker.reader) == (urls.xray, urls.reader)
     with pytest.raises(Exception, match=r"permission denied|read-only"):
         rows(worker.xray, "create table mine (x int)")
 
 
-def test_an_owner_that_has_changed_its_password(own: Server, open_url: Open) -> None:
+def test_an_owner_whose_password_changed_still_connects(own: Server, open_url: Open) -> None:
     """The roles' passwords are made of it, and set anew."""
     login = role(own, "changer", "createrole createdb", "first")
     before = open_url(f"postgresql://{login}/changing")
     run(own, ["alter role changer password 'second'"])
-    found = open_url(f"postgresql://{login.replace('first', 'second')}/changing")
-    assert user(found.xray) == "changing_writer"
-    assert found.xray != before.xray
-    assert rows(found.xray, "select 1") == [(1,)]
+    urls = open_url(f"postgresql://{login.replace('first', 'second')}/changing")
+    assert user(urls.xray) == "changing_writer"
+    assert urls.xray != before.xray
+    assert rows(urls.xray, "select 1") == [(1,)]
 
 
-def test_an_old_server_is_named(own: Server, open_url: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_old_server_is_refused_with_its_version(
+    own: Server, open_url: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(external, "OLDEST", 99)
     with pytest.raises(
         DatabaseError, match=r"^127.0.0.1:\d+ runs PostgreSQL 1\d\.\d+; 99 or newer is needed$"
@@ -315,10 +313,10 @@ def certificates(server: Server, folder: Path) -> Path:
     subprocess.run([*new, "-out", request], check=True, capture_output=True)
     subprocess.run([*sign, "-extfile", names, "-out", own_certificate], check=True, capture_output=True)
     for file in (own_key, own_certificate):
-        there = data / file.name
-        there.write_bytes(file.read_bytes())
-        there.chmod(0o600)
-        os.chown(there, data.stat().st_uid, data.stat().st_gid)
+        target = data / file.name
+        target.write_bytes(file.read_bytes())
+        target.chmod(0o600)
+        os.chown(target, data.stat().st_uid, data.stat().st_gid)
     run(server, ["alter system set ssl = on", "select pg_reload_conf()"])
     return ca
 
@@ -343,9 +341,9 @@ TLS = ("require", "verify-ca", "verify-full")
 WAYS = ("tcp", "socket", "socket in the host", "several hosts", "several hosts of sqlalchemy", *TLS)
 
 
-def reached(server: Server, where: str, ca: Path | None) -> str:
+def reached(server: Server, way: str, ca: Path | None) -> str:
     """A URL by which the server is to be reached."""
-    if ca is None and where in TLS:
+    if ca is None and way in TLS:
         pytest.skip("this server was built without TLS")
     login = f"{server.user}:{quote(server.password, safe='')}"
     folder = quote(server.socket_dir, safe="")
@@ -359,33 +357,33 @@ def reached(server: Server, where: str, ca: Path | None) -> str:
         "verify-ca": f"{login}@127.0.0.1:{server.port}/ways?sslmode=verify-ca&sslrootcert={quote(str(ca))}",
         "verify-full": f"{login}@localhost:{server.port}/ways?sslmode=verify-full&sslrootcert={quote(str(ca))}&{OPTIONS}",
     }
-    return f"postgresql://{ways[where]}"
+    return f"postgresql://{ways[way]}"
 
 
-@pytest.mark.parametrize("where", WAYS)
+@pytest.mark.parametrize("way", WAYS)
 def test_every_way_to_a_server_connects(
-    own: Server, open_url: Open, ca: Path | None, monkeypatch: pytest.MonkeyPatch, where: str
+    own: Server, open_url: Open, ca: Path | None, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
     """By psycopg2, and by asyncpg under the variables that Prefect's server gets."""
-    found = open_url(reached(own, where, ca))
-    for url in (found.xray, found.mlflow, found.prefect_libpq, str(found.reader)):
+    urls = open_url(reached(own, way, ca))
+    for url in (urls.xray, urls.mlflow, urls.prefect_libpq, str(urls.reader)):
         (is_encrypted,) = rows(url, "select ssl from pg_stat_ssl where pid = pg_backend_pid()")
-        assert is_encrypted == (True,) or where not in TLS
-    with closing(psycopg2.connect(found.psql())) as connection, connection.cursor() as cursor:
+        assert is_encrypted == (True,) or way not in TLS
+    with closing(psycopg2.connect(urls.psql())) as connection, connection.cursor() as cursor:
         cursor.execute("select current_user")
         assert cursor.fetchone() == ("ways_writer",)
-    for name, value in found.variables.items():
+    for name, value in urls.variables.items():
         monkeypatch.setenv(name, value)
-    assert asyncio.run(by_asyncpg(found.prefect)) == "ways_writer ways_prefect"
+    assert asyncio.run(by_asyncpg(urls.prefect)) == "ways_writer ways_prefect"
 
 
-@pytest.mark.parametrize("where", ["verify-ca", "verify-full"])
-def test_a_server_that_is_not_who_it_says(
-    own: Server, open_url: Open, ca: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
+@pytest.mark.parametrize("way", ["verify-ca", "verify-full"])
+def test_a_server_with_another_certificate_is_refused(
+    own: Server, open_url: Open, ca: Path | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, way: str
 ) -> None:
-    url = reached(own, where, ca)
-    found = open_url(url)
-    for name, value in found.variables.items():
+    url = reached(own, way, ca)
+    urls = open_url(url)
+    for name, value in urls.variables.items():
         monkeypatch.setenv(name, value)
     other = tmp_path / "other.pem"
     make = ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=other"]
@@ -394,10 +392,10 @@ def test_a_server_that_is_not_who_it_says(
         open_url(url.replace(quote(str(ca)), quote(str(other))))
     monkeypatch.setenv("PGSSLROOTCERT", str(other))
     with pytest.raises(ssl.SSLError):
-        asyncio.run(by_asyncpg(found.prefect))
-    if where == "verify-full":
+        asyncio.run(by_asyncpg(urls.prefect))
+    if way == "verify-full":
         monkeypatch.setenv("PGSSLROOTCERT", str(ca))
         with pytest.raises(ssl.SSLError):
-            asyncio.run(by_asyncpg(found.prefect.replace("@localhost", "@127.0.0.1")))
+            asyncio.run(by_asyncpg(urls.prefect.replace("@localhost", "@127.0.0.1")))
         with pytest.raises(DatabaseError, match="does not match host name"):
             open_url(url.replace("@localhost", "@127.0.0.1"))

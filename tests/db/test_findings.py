@@ -35,21 +35,21 @@ def test_a_list_keeps_its_order_and_is_replaced_whole(rows: Rows) -> None:
         assert connection.scalars(positions).all() == [1, 2]
 
 
-def test_labels_and_logits_come_in_the_order_that_is_asked_for(rows: Rows) -> None:
+def test_labels_and_logits_come_in_the_requested_order(rows: Rows) -> None:
     site = rows.site()
     listed = rows.image_list(rows.images(site, ["a", "b"]))
     with rows.engine.begin() as connection:
-        ours, effusion = put_findings(connection, ["Tuberculosis", "Effusion"])
+        own, effusion = put_findings(connection, ["Tuberculosis", "Effusion"])
     protocol = rows.protocol()
-    cohort = rows.cohort(rows.dataset("d", site, listed), protocol, listed, {effusion: [1, 0], ours: [0, 1]})
-    model = rows.model(protocol, [ours, effusion])
+    cohort = rows.cohort(rows.dataset("d", site, listed), protocol, listed, {effusion: [1, 0], own: [0, 1]})
+    model = rows.model(protocol, [own, effusion])
     logits = np.array([[1, 9, 2], [3, 9, 4]], np.float32)
     with rows.engine.begin() as connection:
-        evaluation = write_evaluation(connection, model, listed, logits, [ours, None, effusion])
+        evaluation = write_evaluation(connection, model, listed, logits, [own, None, effusion])
         assert evaluation is not None
-        asked = [effusion, 0, ours]
+        order = [effusion, 0, own]
         np.testing.assert_array_equal(
-            read_logits(connection, evaluation, asked), [[2, 4], [np.nan, np.nan], [1, 3]]
+            read_logits(connection, evaluation, order), [[2, 4], [np.nan, np.nan], [1, 3]]
         )
-        labels = read_cohort(connection, cohort, asked).labels
+        labels = read_cohort(connection, cohort, order).labels
     np.testing.assert_array_equal(labels, [[1, np.nan, 0], [0, np.nan, 1]])

@@ -37,22 +37,22 @@ def functions(shared_rows: Any) -> Engine:
 @example(pairs=[(0.0, 1), (-0.0, 0)])
 @example(pairs=[(2.0, 1), (2.0, 0), (2.0, 0), (1.0, 1)])
 @settings(max_examples=30, deadline=None)
-def test_auc_is_that_of_sklearn(functions: Engine, pairs: list[tuple[float | None, int | None]]) -> None:
-    found = auc(functions, pairs)
-    used = [(x, y) for x, y in pairs if x is not None and not math.isnan(x) and y is not None]
-    if len({y for _, y in used}) < 2:
-        assert found is None
+def test_auc_equals_scikit_learn(functions: Engine, pairs: list[tuple[float | None, int | None]]) -> None:
+    value = auc(functions, pairs)
+    complete = [(x, y) for x, y in pairs if x is not None and not math.isnan(x) and y is not None]
+    if len({y for _, y in complete}) < 2:
+        assert value is None
     else:
-        scores, labels = np.float32([x for x, _ in used]).astype(float), [y for _, y in used]
-        assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+        scores, labels = np.float32([x for x, _ in complete]).astype(float), [y for _, y in complete]
+        assert value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
-def test_auc_of_many_with_ties(functions: Engine) -> None:
+def test_auc_of_many_tied_scores_equals_scikit_learn(functions: Engine) -> None:
     rng = np.random.default_rng(0)
     labels = (rng.random(20_000) < 0.05).astype(int)
     scores = np.round(rng.normal(size=20_000) + labels, 1).astype(np.float32)
-    found = auc(functions, list(zip(scores.tolist(), labels.tolist(), strict=True)))
-    assert found == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
+    value = auc(functions, list(zip(scores.tolist(), labels.tolist(), strict=True)))
+    assert value == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
 
 
 def test_auc_takes_infinite_logits(functions: Engine) -> None:
@@ -65,17 +65,17 @@ def test_auc_takes_infinite_logits(functions: Engine) -> None:
 def test_auc_takes_scores_and_labels_of_either_type_and_only_labels_1_and_0(
     functions: Engine, scores: str, labels: str
 ) -> None:
-    given = {"scores": [0.2, 0.7, 0.4, 0.9, 0.1, 0.95], "labels": [0, 1, 1, 0, -1, 2]}
+    parameters = {"scores": [0.2, 0.7, 0.4, 0.9, 0.1, 0.95], "labels": [0, 1, 1, 0, -1, 2]}
     statement = text(f"select auc(cast(:scores as {scores}[]), cast(:labels as {labels}[]))")
     with functions.connect() as connection:
-        assert connection.scalar(statement, given) == roc_auc_score([0, 1, 1, 0], [0.2, 0.7, 0.4, 0.9])
+        assert connection.scalar(statement, parameters) == roc_auc_score([0, 1, 1, 0], [0.2, 0.7, 0.4, 0.9])
 
 
 def auc(engine: Engine, pairs: list[tuple[float | None, int | None]]) -> float | None:
-    given = {"logits": [x for x, _ in pairs], "labels": [y for _, y in pairs]}
+    parameters = {"logits": [x for x, _ in pairs], "labels": [y for _, y in pairs]}
     statement = text("select auc(cast(:logits as real[]), cast(:labels as smallint[]))")
     with engine.connect() as connection:
-        return connection.scalar(statement, given)
+        return connection.scalar(statement, parameters)
 
 
 @given(pairs=st.lists(st.tuples(*[st.sampled_from([True, False, False, None])] * 2), max_size=25))
@@ -84,25 +84,27 @@ def auc(engine: Engine, pairs: list[tuple[float | None, int | None]]) -> float |
 @example(pairs=[(True, False)] * 3)
 @example(pairs=[(True, None), (None, False)])
 @settings(max_examples=30, deadline=None)
-def test_kappa_is_that_of_sklearn(functions: Engine, pairs: list[tuple[bool | None, bool | None]]) -> None:
-    given = {"a": [x for x, _ in pairs], "b": [y for _, y in pairs]}
+def test_kappa_equals_scikit_learn(functions: Engine, pairs: list[tuple[bool | None, bool | None]]) -> None:
+    parameters = {"a": [x for x, _ in pairs], "b": [y for _, y in pairs]}
     with functions.connect() as connection:
-        found = connection.scalar(text("select kappa(cast(:a as boolean[]), cast(:b as boolean[]))"), given)
-    used = [(x, y) for x, y in pairs if x is not None and y is not None]
-    if len({each for pair in used for each in pair}) < 2:
-        assert found is None
+        value = connection.scalar(
+            text("select kappa(cast(:a as boolean[]), cast(:b as boolean[]))"), parameters
+        )
+    complete = [(x, y) for x, y in pairs if x is not None and y is not None]
+    if len({call for pair in complete for call in pair}) < 2:
+        assert value is None
     else:
-        assert found == pytest.approx(cohen_kappa_score(*zip(*used, strict=True)), abs=1e-12)
+        assert value == pytest.approx(cohen_kappa_score(*zip(*complete, strict=True)), abs=1e-12)
 
 
 def test_expit_equals_scipy(functions: Engine) -> None:
     with functions.connect() as connection:
-        found = connection.execute(
+        values = connection.execute(
             text(
                 "select expit(x) from unnest(array[null, 'NaN', 0, 1, -40, 1e300, '-infinity']::float[]) as x"
             )
         ).scalars()
-        none, nan, *others = found
+        none, nan, *others = values
     assert (none, nan) == (None, None)
     expected = expit(np.array([0.0, 1, -40, 1e300, -np.inf])).tolist()
     assert others == pytest.approx(expected, rel=1e-14, abs=1e-300)
@@ -139,8 +141,8 @@ def image_rows(engine: Engine, name: str) -> list[tuple[Any, ...]]:
 
 def test_image_predictions_has_a_row_per_model_and_task(engine: Engine, rows: Any) -> None:
     """An image in two lists is told once per model and task; one name at two sites is two images."""
-    here, there = rows.site("here"), rows.site("there")
-    ids, other = rows.images(here, ["a", "b", "c"]), rows.images(there, ["c"])
+    near_site, far_site = rows.site("here"), rows.site("there")
+    ids, other = rows.images(near_site, ["a", "b", "c"]), rows.images(far_site, ["c"])
     first, second = rows.image_list(ids), rows.image_list([ids[2], ids[0]])
     elsewhere = rows.image_list(other)
     protocol = rows.protocol()
@@ -168,11 +170,11 @@ def test_one_image_takes_milliseconds(engine: Engine, rows: Any) -> None:
     site = rows.site()
     n_images, n_models = 20_000, 9
     with engine.begin() as connection:
-        made = text(
+        insertion = text(
             "insert into image (site_id, name) select :site, 'image ' || n from generate_series(1, :n) as n returning id"
         )
         ids = np.array(
-            connection.execute(made, {"site": site, "n": n_images}).scalars().all(), dtype=np.int32
+            connection.execute(insertion, {"site": site, "n": n_images}).scalars().all(), dtype=np.int32
         )
         listed = put_image_list(connection, "big", ids)
     protocol = rows.protocol()
@@ -192,17 +194,17 @@ def test_one_image_takes_milliseconds(engine: Engine, rows: Any) -> None:
     columns = "seed, task, logit, probability"
     by_function = f"select {columns} from image_predictions('image 7777') order by seed, task"
     by_view = f"select {columns} from predictions where image = 'image 7777' order by seed, task"
-    taken = {by_function: math.inf, by_view: math.inf}
+    fastest = {by_function: math.inf, by_view: math.inf}
     answers = []
     with engine.connect() as connection:
         for _ in range(3):
-            for statement in taken:
+            for statement in fastest:
                 start = time.perf_counter()
                 answers.append(connection.execute(text(statement)).all())
-                taken[statement] = min(taken[statement], time.perf_counter() - start)
+                fastest[statement] = min(fastest[statement], time.perf_counter() - start)
     assert all(answer == answers[0] for answer in answers)
     assert len(answers[0]) == 18 * n_models
-    assert max(taken.values()) < 0.1
+    assert max(fastest.values()) < 0.1
 
 
 def counts(vector: Any) -> tuple[bytes | None, bytes | None]:
@@ -222,20 +224,20 @@ def counts(vector: Any) -> tuple[bytes | None, bytes | None]:
 @example(vectors=[[math.nan] * 5, [math.nan] * 5])
 @example(vectors=[[1.0, math.nan, 2.0, 3.0, 4.0], [2.0, 5.0, math.nan, 3.0, 6.0]])
 @settings(max_examples=20, deadline=None)
-def test_mean_logits_is_that_of_numpy(functions: Engine, vectors: list[list[float]]) -> None:
+def test_mean_logits_equals_numpy(functions: Engine, vectors: list[list[float]]) -> None:
     with functions.connect() as connection:
         statement = text(
             "select mean_logits(array_agg(v::real[] order by n)) from unnest(cast(:v as text[])) with ordinality u (v, n)"
         )
-        found = connection.scalar(statement, {"v": ["{" + ",".join(map(str, v)) + "}" for v in vectors]})
-    given = np.float32(vectors).astype(float)
-    scored = ~np.isnan(given)
+        value = connection.scalar(statement, {"v": ["{" + ",".join(map(str, v)) + "}" for v in vectors]})
+    rows_of_vectors = np.float32(vectors).astype(float)
+    scored = ~np.isnan(rows_of_vectors)
     with np.errstate(invalid="ignore"):
-        expected = np.where(scored, given, 0).sum(axis=0) / scored.sum(axis=0)
-    np.testing.assert_array_equal(np.float32(found), expected.astype(np.float32))
+        expected = np.where(scored, rows_of_vectors, 0).sum(axis=0) / scored.sum(axis=0)
+    np.testing.assert_array_equal(np.float32(value), expected.astype(np.float32))
 
 
-def test_vectors_give_the_ensembles_of_the_rows(engine: Engine, rows: Any) -> None:
+def test_ensembles_from_vectors_equal_those_from_rows(engine: Engine, rows: Any) -> None:
     """What `prediction_vectors` gives in one line, from the rows of `predictions`; an output never trained has no row."""
     site = rows.site()
     listed = rows.image_list(rows.images(site, [f"i{n}" for n in range(8)]))
@@ -254,5 +256,5 @@ def test_vectors_give_the_ensembles_of_the_rows(engine: Engine, rows: Any) -> No
     counts = "select task, count(*), sum(n), min(n_pos), min(n_neg) from prediction_vectors group by task order by task"
     with engine.connect() as connection:
         assert connection.scalar(text(by_vectors)) == connection.scalar(text(by_rows))
-        found = [tuple(row) for row in connection.execute(text(counts))]
-        assert found == [("Effusion", 3, 24, 3, 4), ("Pneumonia", 3, 24, 0, 0)]
+        counts_found = [tuple(row) for row in connection.execute(text(counts))]
+        assert counts_found == [("Effusion", 3, 24, 3, 4), ("Pneumonia", 3, 24, 0, 0)]

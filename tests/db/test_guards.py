@@ -91,14 +91,14 @@ def test_a_wrong_image_list_is_refused(
 def test_a_wrong_label_vector_is_refused(
     engine: Engine, scored: dict[str, int], states: str, terms: str | None, reason: str
 ) -> None:
-    given = {"dataset": scored["dataset"], "states": states, "terms": terms}
+    parameters = {"dataset": scored["dataset"], "states": states, "terms": terms}
     insert = "insert into label values (:dataset, 8, cast(:states as smallint[]), cast(:terms as integer[]))"
-    refused(engine, reason, insert, **given)
+    refused(engine, reason, insert, **parameters)
     update = (
         "update label set states = cast(:states as smallint[]), term_ids = cast(:terms as integer[])"
         " where dataset_id = :dataset"
     )
-    refused(engine, reason, update, **given)
+    refused(engine, reason, update, **parameters)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_frozen_rows_refuse_every_change(engine: Engine, scored: dict[str, int],
     assert allowed(engine) == before
 
 
-def test_paths_ages_and_labels_may_change(engine: Engine, scored: dict[str, int]) -> None:
+def test_paths_ages_and_labels_may_be_changed(engine: Engine, scored: dict[str, int]) -> None:
     allowed(
         engine,
         "update image set path = '/new', age = 61, patient = 'p'",
@@ -167,24 +167,24 @@ def test_paths_ages_and_labels_may_change(engine: Engine, scored: dict[str, int]
     )
 
 
-def test_image_of_a_list_is_kept(engine: Engine, scored: dict[str, int]) -> None:
+def test_an_image_of_a_list_cannot_be_deleted(engine: Engine, scored: dict[str, int]) -> None:
     one = "delete from image where id = :image"
     refused(engine, "image a: an image list holds it", one, image=scored["image"])
     refused(engine, "an image list holds it", "delete from image")
     assert allowed(engine, "delete from image where name like '%free'")["image"] == 3
 
 
-def test_prediction_is_not_deleted_alone(engine: Engine, scored: dict[str, int]) -> None:
+def test_a_prediction_cannot_be_deleted_alone(engine: Engine, scored: dict[str, int]) -> None:
     for statement in ("delete from prediction", "delete from prediction where task_id = 7"):
         refused(engine, r"evaluation \d+ would no longer be complete: delete the evaluation", statement)
     assert allowed(engine)["prediction"] == 1
 
 
-def test_deleted_evaluation_takes_its_predictions_along(engine: Engine, scored: dict[str, int]) -> None:
-    found = allowed(engine, "delete from evaluation where id = :evaluation", evaluation=scored["evaluation"])
-    assert (found["evaluation"], found["prediction"]) == (0, 0)
-    found = allowed(engine, "delete from model where id = :model", model=scored["model"])
-    assert (found["evaluation"], found["prediction"]) == (0, 0)
+def test_deleting_an_evaluation_deletes_its_predictions(engine: Engine, scored: dict[str, int]) -> None:
+    counts = allowed(engine, "delete from evaluation where id = :evaluation", evaluation=scored["evaluation"])
+    assert (counts["evaluation"], counts["prediction"]) == (0, 0)
+    counts = allowed(engine, "delete from model where id = :model", model=scored["model"])
+    assert (counts["evaluation"], counts["prediction"]) == (0, 0)
 
 
 @pytest.mark.parametrize(
@@ -195,19 +195,19 @@ def test_deleted_evaluation_takes_its_predictions_along(engine: Engine, scored: 
         ({7: "{1,2,3}", 9: "{1,2,3}"}, "Pneumonia"),
     ],
 )
-def test_evaluation_must_be_complete_at_commit(
+def test_an_evaluation_must_be_complete_at_commit(
     engine: Engine, shared_rows: Any, scored: dict[str, int], tasks: dict[int, str], missing: str
 ) -> None:
     model = shared_rows.model(scored["protocol"], [EFFUSION, PNEUMONIA], seed=1)
     before = allowed(engine)
     connection = engine.connect()
     with connection:
-        made = connection.scalar(
+        evaluation_id = connection.scalar(
             text("insert into evaluation (model_id, image_list_id) values (:model, :listed) returning id"),
             {"model": model, "listed": scored["image_list"]},
         )
         for task, logits in tasks.items():
-            values = {"made": made, "task": task, "logits": logits}
+            values = {"made": evaluation_id, "task": task, "logits": logits}
             connection.execute(
                 text("insert into prediction values (:made, :task, 0, cast(:logits as real[]))"), values
             )
@@ -216,17 +216,17 @@ def test_evaluation_must_be_complete_at_commit(
     assert allowed(engine) == before
 
 
-def test_evaluation_deleted_in_its_own_transaction_need_not_be_complete(
+def test_an_evaluation_deleted_in_its_own_transaction_need_not_be_complete(
     engine: Engine, shared_rows: Any, scored: dict[str, int]
 ) -> None:
     model = shared_rows.model(scored["protocol"], [EFFUSION], seed=1)
     insert = "insert into evaluation (model_id, image_list_id) values (:model, :listed)"
     delete = "delete from evaluation where model_id = :model"
-    found = allowed(engine, insert, delete, model=model, listed=scored["image_list"])
-    assert found["evaluation"] == 1
+    counts = allowed(engine, insert, delete, model=model, listed=scored["image_list"])
+    assert counts["evaluation"] == 1
 
 
-def test_one_evaluation_per_model_and_list(engine: Engine, scored: dict[str, int]) -> None:
+def test_a_second_evaluation_of_a_model_and_list_is_refused(engine: Engine, scored: dict[str, int]) -> None:
     refused(
         engine,
         "uq_evaluation_model_id_image_list_id",
@@ -234,7 +234,9 @@ def test_one_evaluation_per_model_and_list(engine: Engine, scored: dict[str, int
     )
 
 
-def test_one_cohort_per_dataset_protocol_and_part(engine: Engine, scored: dict[str, int]) -> None:
+def test_a_second_cohort_of_a_dataset_protocol_and_part_is_refused(
+    engine: Engine, scored: dict[str, int]
+) -> None:
     again = (
         "insert into cohort (dataset_id, protocol_id, part, image_list_id, content_hash)"
         " select dataset_id, protocol_id, {}, image_list_id, content_hash from cohort"
@@ -268,26 +270,32 @@ def contents(connection: Connection) -> dict[str, Any]:
     return {**counts, "digest": digest}
 
 
-def test_an_intervention_is_whole_as_long_as_its_images_and_never_changed(
+def test_an_intervention_has_a_score_for_each_image_and_is_never_changed(
     engine: Engine, scored: dict[str, int]
 ) -> None:
     """Scores of every finding of the evaluation, as many as images; a file may have fewer findings."""
-    made = (
+    intervention_id = (
         "insert into intervention_evaluation (id, evaluation_id, target_list_id, kind, changes, seed, version, pictures)"
         " values (9, :evaluation, :image_list, '{}', '{{}}', 0, 1, 'p')"
     )
     score = "insert into intervention_score values (9, {}, '{{{}}}')"
     whole, other = score.format(EFFUSION, "1,2,3"), score.format(PNEUMONIA, "1,2,3")
-    refused(engine, "is not complete", made.format("all"), **scored)
-    refused(engine, "is not complete", made.format("all"), other, **scored)
-    refused(engine, "is not complete", made.format("pipeline"), **scored)
-    refused(engine, "2 logits for the 3 images", made.format("all"), score.format(EFFUSION, "1,2"), **scored)
-    refused(engine, "ck_intervention_evaluation_kind", made.format("colour"), **scored)
-    allowed(engine, made.format("all"), whole, **scored)
-    allowed(engine, made.format("pipeline"), other, **scored)
+    refused(engine, "is not complete", intervention_id.format("all"), **scored)
+    refused(engine, "is not complete", intervention_id.format("all"), other, **scored)
+    refused(engine, "is not complete", intervention_id.format("pipeline"), **scored)
+    refused(
+        engine,
+        "2 logits for the 3 images",
+        intervention_id.format("all"),
+        score.format(EFFUSION, "1,2"),
+        **scored,
+    )
+    refused(engine, "ck_intervention_evaluation_kind", intervention_id.format("colour"), **scored)
+    allowed(engine, intervention_id.format("all"), whole, **scored)
+    allowed(engine, intervention_id.format("pipeline"), other, **scored)
     for statement in (
         "update intervention_score set logits = logits",
         "update intervention_evaluation set seed = 1",
     ):
         with pytest.raises(DBAPIError, match="rows are frozen"):
-            allowed(engine, made.format("all"), whole, statement, **scored)
+            allowed(engine, intervention_id.format("all"), whole, statement, **scored)

@@ -6,7 +6,7 @@ from db.hints import slow_hint
 
 
 @pytest.mark.parametrize("query", ["select count(*) from predictions", 'SELECT 1 FROM "Predictions" p'])
-def test_questions_about_predictions_are_told_of_the_vectors(query: str) -> None:
+def test_slow_queries_of_predictions_get_a_hint_to_the_vectors(query: str) -> None:
     hint = slow_hint(query)
     assert hint is not None
     assert "prediction_vectors" in hint

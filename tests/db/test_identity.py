@@ -50,7 +50,7 @@ def old(server: Server, _template: str) -> Engine:
     return engine
 
 
-def shown(engine: Engine) -> tuple[list[set[str]], list[set[str]]]:
+def groups(engine: Engine) -> tuple[list[set[str]], list[set[str]]]:
     """Names of the images of each picture, and of each patient, where there are several."""
     groups: list[dict[int, set[str]]] = [{}, {}]
     with engine.connect() as connection:
@@ -68,11 +68,11 @@ def ask(engine: Engine, statement: str) -> list[tuple[Any, ...]]:
         return [tuple(row) for row in connection.execute(text(statement))]
 
 
-def test_a_home_of_before_migrates_with_its_images_and_back(old: Engine) -> None:
+def test_a_home_of_an_earlier_version_migrates_with_its_images_and_back(old: Engine) -> None:
     before = content(old)["image"]
     upgrade(old)
     for _ in range(2):
-        assert shown(old) == (PICTURES, PATIENTS)
+        assert groups(old) == (PICTURES, PATIENTS)
         keys = ask(
             old,
             "select site.name, patient.name, key from patient join site on site.id = site_id order by patient.id",
@@ -80,13 +80,13 @@ def test_a_home_of_before_migrates_with_its_images_and_back(old: Engine) -> None
         assert keys == [("here", "13", "patient 13"), ("here", None, "image lone"), ("here", None, "image other"),
                         ("there", "13", "patient 13")]  # fmt: skip
         with old.connect() as connection:
-            assert [each.audit.name for each in run(connection) if each.rows] == []
+            assert [outcome.audit.name for outcome in run(connection) if outcome.rows] == []
         downgrade(old, BEFORE)
         assert content(old)["image"] == before
         upgrade(old)
 
 
-def test_what_was_counted_with_patients_apart_is_counted_anew(old: Engine) -> None:
+def test_results_that_counted_one_patient_as_two_are_computed_again(old: Engine) -> None:
     def count(engine: Engine) -> list[tuple[Any, ...]]:
         return ask(engine, "select (select count(*) from leakage), (select fingerprint from analysis)")
 
@@ -125,23 +125,23 @@ def test_what_was_counted_with_patients_apart_is_counted_anew(old: Engine) -> No
     assert count(old) == [(1, "now")], "nobody is merged: what was counted stays"
 
 
-def test_an_image_past_registration_has_a_patient_and_is_itself(rows: Rows) -> None:
-    here, there = rows.site("here"), rows.site("there")
-    images = rows.images(here, ["a", "b", "c", "d"], ["p", "p", None, None]) + rows.images(
-        there, ["a"], ["p"]
+def test_an_image_inserted_without_registration_has_a_patient_and_is_its_own_original(rows: Rows) -> None:
+    first, second = rows.site("here"), rows.site("there")
+    images = rows.images(first, ["a", "b", "c", "d"], ["p", "p", None, None]) + rows.images(
+        second, ["a"], ["p"]
     )
-    assert shown(rows.engine) == ([], [{"a", "b"}])
+    assert groups(rows.engine) == ([], [{"a", "b"}])
     with rows.engine.connect() as connection:
-        found = identities(connection, rows.image_list([images[4], images[1], images[2], images[0]]))
-        assert found.pictures.tolist() == [images[4], images[1], images[2], images[0]]
-        assert found.unnamed.tolist() == [False, False, True, False]
-        assert found.ranks.tolist() == [3, 2, 1, 2], "by site, then unknown ones, then names"
-        assert found.of([1, 2]).patients.tolist() == found.patients[[1, 2]].tolist()
+        ids = identities(connection, rows.image_list([images[4], images[1], images[2], images[0]]))
+        assert ids.pictures.tolist() == [images[4], images[1], images[2], images[0]]
+        assert ids.unnamed.tolist() == [False, False, True, False]
+        assert ids.ranks.tolist() == [3, 2, 1, 2], "by site, then unknown ones, then names"
+        assert ids.of([1, 2]).patients.tolist() == ids.patients[[1, 2]].tolist()
         with pytest.raises(StoreError, match="no image list 77"):
             identities(connection, 77)
 
 
-def test_names_of_images_that_a_list_calls_differently(rows: Rows) -> None:
+def test_an_image_with_two_names_is_shown_under_both(rows: Rows) -> None:
     """The view shows each dataset's image as the first name of its picture."""
     site = rows.site("here")
     one, two = rows.images(site, ["x", "r"], ["13", None])

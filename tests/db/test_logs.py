@@ -23,15 +23,15 @@ ALLOWED = {"db/embedded/keeper.py": 1}
 def as_before(monkeypatch):
     """Levels and handlers as other tests left them."""
     loggers = [logging.getLogger(room) for room in logs.ROOMS]
-    before = [(each, each.level, list(each.handlers)) for each in loggers]
+    before = [(logger, logger.level, list(logger.handlers)) for logger in loggers]
     monkeypatch.setenv(logs.VARIABLE, "INFO")
     yield
-    for each, level, handlers in before:
-        each.setLevel(level)
-        each.handlers[:] = handlers
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
-def test_a_record_is_one_line_with_time_level_module_and_what_it_is_about(capsys):
+def test_a_record_is_one_line_with_time_level_module_and_subject(capsys):
     logs.start("INFO")
     with logs.about(study="paper"), logs.about(dataset="nih"):
         logging.getLogger("xray.data").warning("%d pictures\nare gone", 3)
@@ -61,7 +61,7 @@ def test_a_second_start_writes_nothing_twice_and_changes_the_level(capsys):
     assert os.environ[logs.VARIABLE] == "WARNING"
 
 
-def test_a_level_that_there_is_not_is_refused(monkeypatch):
+def test_an_unknown_level_is_refused(monkeypatch):
     monkeypatch.setenv(logs.VARIABLE, "loud")
     with pytest.raises(
         XrayError, match="XRAY_LOG=loud: not a log level; expected one of DEBUG, INFO, WARNING, ERROR"
@@ -70,7 +70,7 @@ def test_a_level_that_there_is_not_is_refused(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("arguments", "asked", "levels"),
+    ("arguments", "level", "levels"),
     [
         (["version"], "", "IWE"),
         (["--quiet", "version"], "", "WE"),
@@ -80,7 +80,7 @@ def test_a_level_that_there_is_not_is_refused(monkeypatch):
         (["version", "--quiet"], "", "WE"),
     ],
 )
-def test_options_and_environment_choose_the_level_here_and_in_child_processes(arguments, asked, levels):
+def test_options_and_environment_choose_the_level_here_and_in_child_processes(arguments, level, levels):
     program = (
         "import logging, subprocess, sys\n"
         "from flows.cli import main\n"
@@ -89,18 +89,18 @@ def test_options_and_environment_choose_the_level_here_and_in_child_processes(ar
         "    'log.debug(1); log.info(1); log.warning(1); log.error(1)'\n"
         "subprocess.run([sys.executable, '-c', child], check=True)\n"
     )
-    environment = {**os.environ, logs.VARIABLE: asked, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    environment = {**os.environ, logs.VARIABLE: level, "PYTHONPATH": str(ROOT)}
+    process = subprocess.run(
         [sys.executable, "-c", program, *arguments],
         env=environment,
         capture_output=True,
         text=True,
         check=True,
     )
-    assert "".join(line.split(" | ")[1][0] for line in done.stderr.splitlines()) == levels
+    assert "".join(line.split(" | ")[1][0] for line in process.stderr.splitlines()) == levels
 
 
-def test_nothing_prints_beside_the_log():
+def test_no_code_prints_past_the_log():
     counts = {}
     for room in logs.ROOMS:
         for path in (ROOT / room).rglob("*.py"):

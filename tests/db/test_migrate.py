@@ -58,17 +58,17 @@ def empty(server: Server, request: pytest.FixtureRequest) -> Engine:
 def objects(engine: Engine) -> set[tuple[str, str, str]]:
     """Everything in the schema, but for alembic's note of the revision."""
     with engine.connect() as connection:
-        found = {(row.kind, row.name, row.what) for row in connection.execute(text(OBJECTS))}
-    return {each for each in found if not each[1].startswith("alembic_version") and each[0] != "comment"} | {
-        ("comment", "", each[2]) for each in found if each[0] == "comment"
-    }
+        objects_found = {(row.kind, row.name, row.what) for row in connection.execute(text(OBJECTS))}
+    return {
+        item for item in objects_found if not item[1].startswith("alembic_version") and item[0] != "comment"
+    } | {("comment", "", item[2]) for item in objects_found if item[0] == "comment"}
 
 
 def tables(engine: Engine) -> dict[str, set[tuple[object, ...]]]:
     """Columns, constraints and indexes as PostgreSQL describes them."""
     with engine.connect() as connection:
-        found = {kind: {tuple(row) for row in connection.execute(text(sql))} for kind, sql in TABLES.items()}
-    return {kind: {row for row in found[kind] if row[0] != "alembic_version"} for kind in found}
+        kinds = {kind: {tuple(row) for row in connection.execute(text(sql))} for kind, sql in TABLES.items()}
+    return {kind: {row for row in kinds[kind] if row[0] != "alembic_version"} for kind in kinds}
 
 
 def head_revision() -> str | None:
@@ -87,7 +87,7 @@ def view_id(connection: Connection) -> int | None:
 def test_upgrade_downgrade_upgrade_gives_the_same_objects(empty: Engine) -> None:
     upgrade(empty)
     first = objects(empty)
-    kinds = {each[0] for each in first}
+    kinds = {item[0] for item in first}
     assert kinds == {"relation", "function", "trigger", "view", "comment"}
     assert ("relation", "predictions", "v") in first
     downgrade(empty)
@@ -99,7 +99,7 @@ def test_upgrade_downgrade_upgrade_gives_the_same_objects(empty: Engine) -> None
     assert objects(empty) == set()
 
 
-def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
+def test_an_upgrade_of_a_current_database_changes_nothing(engine: Engine) -> None:
     with engine.begin() as connection:
         before = view_id(connection)
     upgrade(engine)
@@ -107,7 +107,7 @@ def test_nothing_to_do_changes_nothing(engine: Engine) -> None:
         assert view_id(connection) == before
 
 
-def test_models_are_the_migrated_schema(engine: Engine, empty: Engine) -> None:
+def test_the_models_describe_the_migrated_schema(engine: Engine, empty: Engine) -> None:
     """By alembic's comparison, and by PostgreSQL's own description of both, names of constraints included."""
     Analysis.metadata.create_all(empty)
     migrated, modelled = tables(engine), tables(empty)
@@ -137,11 +137,11 @@ def test_tasks_are_in_output_order(engine: Engine) -> None:
     from xray.tasks import TASKS
 
     with engine.connect() as connection:
-        found = connection.execute(text("select id, name from task order by id")).all()
-    assert [tuple(row) for row in found] == list(enumerate(TASKS))
+        tasks = connection.execute(text("select id, name from task order by id")).all()
+    assert [tuple(row) for row in tasks] == list(enumerate(TASKS))
 
 
-def test_pieces_are_stored_plain(engine: Engine) -> None:
+def test_pieces_are_stored_uncompressed_in_their_rows(engine: Engine) -> None:
     """Neither compressed nor moved aside, so that one element is read with one page; no statistics of their elements."""
     column = (
         "select attstorage, attstattarget from pg_attribute"
@@ -149,8 +149,8 @@ def test_pieces_are_stored_plain(engine: Engine) -> None:
     )
     with engine.connect() as connection:
         for table, name in (("prediction", "logits"), ("cohort_label_piece", "labels")):
-            found = connection.execute(text(column), {"table": table, "column": name}).one()
-            assert tuple(found) == ("p", 0)
+            storage = connection.execute(text(column), {"table": table, "column": name}).one()
+            assert tuple(storage) == ("p", 0)
 
 
 def test_several_processes_may_upgrade_at_once(empty: Engine) -> None:
@@ -174,8 +174,8 @@ def test_several_processes_may_upgrade_at_once(empty: Engine) -> None:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
-    said = [process.communicate(timeout=120)[1] for process in running]
-    assert [process.returncode for process in running] == [0, 0, 0], said
+    errors = [process.communicate(timeout=120)[1] for process in running]
+    assert [process.returncode for process in running] == [0, 0, 0], errors
     with empty.connect() as connection:
         assert connection.execute(text("select version_num from alembic_version")).scalars().all() == [
             head_revision()
@@ -240,7 +240,7 @@ def test_broken_text_changes_nothing(engine: Engine, monkeypatch: pytest.MonkeyP
     assert objects(engine) == before
 
 
-def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
+def test_a_view_of_the_user_is_kept(engine: Engine, changed: None) -> None:
     """It stops the change of what it stands on, by name, and stays; once it is out of the way all goes on."""
     for kind, on in (("view", "predictions"), ("materialized view", "predictions"), ("view", "auc_results")):
         with engine.begin() as connection:
@@ -261,7 +261,7 @@ def test_view_of_the_users_own_is_kept(engine: Engine, changed: None) -> None:
         connection.execute(text("select one from predictions"))
 
 
-def test_tables_and_triggers_of_the_users_own_are_left_alone(engine: Engine, changed: None) -> None:
+def test_tables_and_triggers_of_the_user_are_left_alone(engine: Engine, changed: None) -> None:
     with engine.begin() as connection:
         connection.execute(text("create table notes (id integer)"))
         connection.execute(
@@ -270,15 +270,15 @@ def test_tables_and_triggers_of_the_users_own_are_left_alone(engine: Engine, cha
                 " create trigger guard_notes before insert on notes for each row execute function guard_notes()"
             )
         )
-    mine = {each for each in objects(engine) if "notes" in each[1]}
-    assert len(mine) == 3
+    own = {item for item in objects(engine) if "notes" in item[1]}
+    assert len(own) == 3
     upgrade(engine)
-    assert mine <= objects(engine)
+    assert own <= objects(engine)
     downgrade(engine)
-    assert objects(engine) == mine
+    assert objects(engine) == own
 
 
-def test_database_of_a_newer_xray_or_another_program(engine: Engine) -> None:
+def test_a_database_of_a_newer_xray_or_another_program_is_refused(engine: Engine) -> None:
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = 'ffff'"))
     before = objects(engine)
@@ -299,7 +299,7 @@ def test_a_database_in_another_encoding_is_refused(server: Server) -> None:
     assert not objects(engine)
 
 
-def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
+def test_the_lock_is_released_after_an_error(engine: Engine) -> None:
     pooled = create_engine(engine.url)
     with engine.begin() as connection:
         connection.execute(text("update alembic_version set version_num = 'ffff'"))
@@ -311,13 +311,15 @@ def test_lock_is_given_back_after_an_error(engine: Engine) -> None:
     pooled.dispose()
 
 
-def test_checkout_is_needed(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_migrating_needs_a_checkout(engine: Engine, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(migrate, "__file__", str(tmp_path / "db" / "migrate.py"))
     with pytest.raises(DatabaseError, match=r"there are no migrations at .*checkout"):
         upgrade(engine)
 
 
-def test_what_the_text_no_longer_has_goes(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_views_and_functions_that_left_the_text_are_dropped(
+    engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """A view and a function that an older or newer code made, the one on the other, don't stay behind."""
     before = objects(engine)
     former = (

@@ -28,7 +28,7 @@ def older_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     newest = next(cluster.installations()).major
     with monkeypatch.context() as patch:
         patch.setattr(cluster, "_wheel_folders", list)
-        if not any(cluster.OLDEST <= each.major < newest for each in cluster.installations()):
+        if not any(cluster.OLDEST <= installation.major < newest for installation in cluster.installations()):
             pytest.skip("only one PostgreSQL here")
         home = tmp_path / "an older home"
         Folder.of(home).create()
@@ -47,11 +47,13 @@ def answers(url: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.slow
-def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_upgrade_moves_the_data_to_the_newest_postgresql(
+    older_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     data = Folder.of(older_home).data
     before = cluster.major_of(data)
-    with databases(older_home) as found:
-        fill(Rows(found.engine()))
+    with databases(older_home) as urls:
+        fill(Rows(urls.engine()))
         with acquire(older_home) as server:
             superuser = server.url("xray")
         engine = create_engine(superuser, poolclass=NullPool, isolation_level="AUTOCOMMIT")
@@ -63,7 +65,7 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
             connection.execute(text("create database notes"))
             connection.execute(text("alter system set work_mem = '48MB'"))
             connection.execute(text("alter system set vacuum_cost_page_miss = '3'"))
-        first = answers(found.xray)
+        first = answers(urls.xray)
         with engine.connect() as connection:
             tables = content(connection)
         with monkeypatch.context() as patch:
@@ -71,25 +73,25 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
             with pytest.raises(DatabaseError, match=r"is in use: stop studies.*xray down"):
                 move(older_home)
 
-    told: list[str] = []
-    done = move(older_home, told.append)
-    assert done is not None
-    assert (done.before, done.after) == (before, next(cluster.installations()).major)
-    assert cluster.major_of(data) == done.after
-    assert cluster.major_of(done.old) == before
-    assert done.old.parent == data.parent
+    messages: list[str] = []
+    outcome = move(older_home, messages.append)
+    assert outcome is not None
+    assert (outcome.before, outcome.after) == (before, next(cluster.installations()).major)
+    assert cluster.major_of(data) == outcome.after
+    assert cluster.major_of(outcome.old) == before
+    assert outcome.old.parent == data.parent
     assert not (data.parent / "upgrade").exists()
-    assert done.rows == sum(table.rows for table in tables.values())
+    assert outcome.rows == sum(table.rows for table in tables.values())
     assert move(older_home) is None
-    with databases(older_home) as found:
-        assert answers(found.xray) == first
-        with engine_of(found.xray).connect() as connection:
+    with databases(older_home) as urls:
+        assert answers(urls.xray) == first
+        with engine_of(urls.xray).connect() as connection:
             assert content(connection) == tables
             assert connection.scalar(text("show work_mem")) == "48MB"
             assert connection.scalar(text("select 1 from pg_database where datname = 'notes'")) == 1
             closed = "select has_function_privilege('public', 'lo_creat(integer)', 'execute')"
             assert connection.scalar(text(closed)) is False
-        hers = make_url(found.xray).set(username="analyst", password="her own")
+        hers = make_url(urls.xray).set(username="analyst", password="her own")
         with create_engine(hers, poolclass=NullPool).connect() as connection:
             assert connection.scalar(text("select count(*) from predictions")) == len(first["predictions"])
             with pytest.raises(Exception, match="permission denied"):
@@ -98,10 +100,10 @@ def test_data_move_to_the_newest_postgresql(older_home: Path, monkeypatch: pytes
 
 
 @pytest.mark.slow
-def test_new_data_that_differ_are_thrown_away(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_differs_is_discarded(older_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A row that gets lost on the way leaves the old data in use, with everything in them."""
-    with databases(older_home) as found:
-        Rows(found.engine()).site()
+    with databases(older_home) as urls:
+        Rows(urls.engine()).site()
     pour = newer._pour
 
     def lose_a_row(programs: Clients, old: Server, new: Server) -> None:
@@ -117,7 +119,7 @@ def test_new_data_that_differ_are_thrown_away(older_home: Path, monkeypatch: pyt
     monkeypatch.undo()
     data = Folder.of(older_home).data
     assert not (data.parent / "upgrade").exists()
-    with databases(older_home) as found, found.engine().connect() as connection:
+    with databases(older_home) as urls, urls.engine().connect() as connection:
         assert connection.scalars(text("select name from site")).all() == ["bethesda"]
     stop(older_home)
 
@@ -135,7 +137,7 @@ def test_an_upgrade_interrupted_between_two_renames_is_finished(tmp_path: Path) 
     stop(home)
 
 
-def test_old_data_of_every_move_are_kept(tmp_path: Path) -> None:
+def test_the_old_data_of_every_upgrade_are_kept(tmp_path: Path) -> None:
     data = tmp_path / "data"
     for number in range(3):
         for folder, major in ((data, 15), (tmp_path / "new", 18)):
@@ -149,7 +151,7 @@ def test_old_data_of_every_move_are_kept(tmp_path: Path) -> None:
         assert cluster.major_of(data) == 18
 
 
-def test_a_home_is_not_stranded_by_the_wheels_next_major(
+def test_without_the_old_programs_the_error_names_their_package_and_folder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The message says which package gives the old programs, and where it is to be put; from there they are taken."""

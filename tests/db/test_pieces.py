@@ -15,19 +15,19 @@ from db.store import put_image_list, read_logits
 from tests.db.conftest import Rows
 
 
-def test_piece_length_is_one(engine: Engine) -> None:
+def test_piece_length_is_the_same_in_database_and_code(engine: Engine) -> None:
     with engine.connect() as connection:
         assert connection.scalar(text("select piece_length()")) == PIECE
 
 
-def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None:
+def test_scores_survive_a_downgrade_to_one_vector_and_an_upgrade(engine: Engine, rows: Any) -> None:
     length = PIECE + 7
     site = rows.site()
     with engine.begin() as connection:
-        made = text(
+        statement = text(
             "insert into image (site_id, name) select :s, 'i' || n from generate_series(1, :n) n returning id"
         )
-        ids = np.array(connection.scalars(made, {"s": site, "n": length}).all(), dtype=np.int32)
+        ids = np.array(connection.scalars(statement, {"s": site, "n": length}).all(), dtype=np.int32)
         listed = put_image_list(connection, "list", ids)
     protocol = rows.protocol()
     rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {7: ([1, None, 0] * length)[:length]})
@@ -49,21 +49,23 @@ def test_scores_go_through_the_earlier_schema(engine: Engine, rows: Any) -> None
         assert len(before) == length
 
 
-def test_a_writer_leaves_statistics_of_small_tables(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_updates_the_statistics_of_small_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Autovacuum never makes them, and a writer may not by itself; without them the planner joins row by row."""
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
-    with databases(tmp_path) as found, owned(tmp_path) as owner:
-        rows = Rows(create_engine(found.xray, poolclass=NullPool))
+    with databases(tmp_path) as urls, owned(tmp_path) as owner:
+        rows = Rows(create_engine(urls.xray, poolclass=NullPool))
         site = rows.site()
         listed = rows.image_list(rows.images(site, ["a", "b"]))
         protocol = rows.protocol()
         rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {7: [1, 0]})
         rows.evaluation(rows.model(protocol, [7]), listed, {7: [0.5, 1.5]})
         with create_engine(owner.xray, poolclass=NullPool).connect() as connection:
-            counted = (
+            estimates = (
                 "select relname, reltuples from pg_class where relname in ('cohort', 'model', 'listed_image')"
             )
-            assert dict(connection.execute(text(counted)).all()) == {
+            assert dict(connection.execute(text(estimates)).all()) == {
                 "cohort": 1,
                 "model": 1,
                 "listed_image": 2,

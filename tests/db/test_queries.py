@@ -13,7 +13,7 @@ from db.queries import query
 ALL = sorted(f.name.removesuffix(".sql") for f in (resources.files("db") / "sql" / "queries").iterdir())
 OTHERS = ("incoming", "For MLflow's database")
 NAMES = [
-    name for name in ALL if "-- One row" in query(name) and not any(each in query(name) for each in OTHERS)
+    name for name in ALL if "-- One row" in query(name) and not any(word in query(name) for word in OTHERS)
 ]
 """Without the steps of registration, which need its temporary table, and statements that change or are of other databases:
 they run in their own tests."""
@@ -51,7 +51,7 @@ VALUES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_query_runs(shared_rows: Any, name: str) -> None:
+def test_every_query_runs_and_documents_its_rows(shared_rows: Any, name: str) -> None:
     statement = query(name)
     header = " ".join(line.removeprefix("-- ") for line in statement.splitlines() if line.startswith("--"))
     assert header.startswith("One row")
@@ -59,17 +59,20 @@ def test_query_runs(shared_rows: Any, name: str) -> None:
     with engine.connect() as connection:
         if "For COPY" in header:
             parameters = re.findall(r"%\((\w+)\)s", statement)
-            given = {each: VALUES[each] if each.endswith("_ids") else 1 for each in parameters}
-            assert list(copy_out(connection, statement, **given)) in (
+            values = {
+                parameter: VALUES[parameter] if parameter.endswith("_ids") else 1 for parameter in parameters
+            }
+            assert list(copy_out(connection, statement, **values)) in (
                 [],
                 [[None]],
                 [[None] * 4],
             )
         else:
             parameters = re.findall(r"(?<!:):([a-z]\w*)", statement)
-            given = {each: VALUES.get(each, 1) for each in parameters}
-            result = connection.execute(text(statement), given)
-            assert [each for each in result.keys() if each not in header and "results" not in name] == []  # noqa: SIM118
+            values = {parameter: VALUES.get(parameter, 1) for parameter in parameters}
+            result = connection.execute(text(statement), values)
+            columns = result.keys()
+            assert [key for key in columns if key not in header and "results" not in name] == []
             rows = result.all()
             if "pg_catalog" not in statement and "pg_class" not in statement:  # where our tables are rows
                 assert len(rows) == (1 if header.startswith("One row:") and "count" in statement else 0)
@@ -82,7 +85,7 @@ def test_an_unknown_query_is_an_error() -> None:
         query("no_such_query")
 
 
-def test_missing_of_one_study_leaves_out_other_studies(shared_rows: Any) -> None:
+def test_missing_evaluations_of_a_study_leave_out_other_studies(shared_rows: Any) -> None:
     """Only what the study's own models lack on the study's own datasets; without a study everything."""
     rows = shared_rows
     site = rows.site()
@@ -95,12 +98,12 @@ def test_missing_of_one_study_leaves_out_other_studies(shared_rows: Any) -> None
     rows.add("study_dataset", study_id=study, dataset_id=datasets[0], position=0)
     rows.add("study_model", study_id=study, model_id=models[1], position=0)
 
-    def ask(name: str, **given: Any) -> list[tuple[Any, ...]]:
+    def ask(name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with rows.engine.connect() as connection:
-            return [tuple(row) for row in connection.execute(text(query(name)), given)]
+            return [tuple(row) for row in connection.execute(text(query(name)), parameters)]
 
     assert ask("missing", study="phantom") == [(models[1], lists[0])]
-    assert ask("missing", study=None) == [(m, each) for m in models for each in lists]
+    assert ask("missing", study=None) == [(m, image_list) for m in models for image_list in lists]
     assert ask("missing", study="other") == []
     of_file = {"study": "phantom", "datasets": ["nih"], "models": models[1:]}
     assert ask("study_progress", **of_file) == [(1,)]
@@ -123,9 +126,9 @@ def test_a_dataset_that_came_later_joins_as_a_guest(rows: Any) -> None:
     rows.add("study_dataset", study_id=study, dataset_id=datasets[0], position=0)
     rows.add("study_model", study_id=study, model_id=model, position=0)
 
-    def ask(name: str, **given: Any) -> list[tuple[Any, ...]]:
+    def ask(name: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with rows.engine.begin() as connection:
-            return [tuple(row) for row in connection.execute(text(query(name)), given)]
+            return [tuple(row) for row in connection.execute(text(query(name)), parameters)]
 
     rows.evaluation(model, lists[0], {7: [0.5]})
     assert ask("join_guests") == []

@@ -78,72 +78,72 @@ def old_home(tmp_path: Path) -> Iterator[Path]:
         yield tmp_path
 
 
-def test_a_home_of_before_is_the_owners_from_its_first_opening(old_home: Path) -> None:
-    with databases(old_home) as found, owned(old_home) as owner:
+def test_a_home_of_an_earlier_version_belongs_to_the_owner_from_its_first_opening(old_home: Path) -> None:
+    with databases(old_home) as urls, owned(old_home) as owner:
         for database in ("xray", "mlflow", "prefect"):
             url = getattr(owner, database).replace("+asyncpg", "+psycopg2").replace("?ssl=disable", "")
             owners = dict(rows(url, ASK_OWNERS))
             assert set(owners.values()) == {"xray_owner"}, database
             assert len(owners) > 1
-        assert rows(found.xray, "select name from site") == [("kept",)]
+        assert rows(urls.xray, "select name from site") == [("kept",)]
         assert rows(owner.xray, "select note from mine.notes") == [("kept",)]
-        assert rows(str(found.reader), "select name from site") == [("kept",)]
-        prefect = found.prefect.replace("+asyncpg", "+psycopg2").replace("?ssl=disable", "")
+        assert rows(str(urls.reader), "select name from site") == [("kept",)]
+        prefect = urls.prefect.replace("+asyncpg", "+psycopg2").replace("?ssl=disable", "")
         assert rows(prefect, "insert into flow (name) values ('new') returning id") == [(2,)]
-        assert rows(found.mlflow, "insert into runs (name) values ('new') returning id") == [(1,)]
+        assert rows(urls.mlflow, "insert into runs (name) values ('new') returning id") == [(1,)]
         upgrade(create_engine(owner.xray, poolclass=NullPool))
 
 
 def test_a_new_home_has_the_roles_at_once(tmp_path: Path) -> None:
-    with databases(tmp_path) as found, owned(tmp_path) as owner:
-        who = "select current_user, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls from pg_roles "
-        who += "where rolname = current_user"
-        assert rows(found.xray, who) == [("xray_writer", *[False] * 5)]
-        assert rows(found.mlflow, who) == [("xray_writer", *[False] * 5)]
-        assert rows(str(found.reader), who) == [("xray_reader", *[False] * 5)]
-        assert rows(owner.xray, who) == [("xray_owner", *[False] * 5)]
+    with databases(tmp_path) as urls, owned(tmp_path) as owner:
+        query = "select current_user, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls from pg_roles "
+        query += "where rolname = current_user"
+        assert rows(urls.xray, query) == [("xray_writer", *[False] * 5)]
+        assert rows(urls.mlflow, query) == [("xray_writer", *[False] * 5)]
+        assert rows(str(urls.reader), query) == [("xray_reader", *[False] * 5)]
+        assert rows(owner.xray, query) == [("xray_owner", *[False] * 5)]
 
 
 @pytest.mark.parametrize("role", ["owner", "writer", "reader"])
-def test_a_password_that_is_lost_is_made_anew(tmp_path: Path, role: str) -> None:
+def test_a_lost_password_is_replaced(tmp_path: Path, role: str) -> None:
     with databases(tmp_path):
         pass
     file = tmp_path / "postgres" / f"{role}.password"
     before = file.read_text()
     for damage in (file.unlink, lambda: file.write_text(""), lambda: file.write_text("changed")):
         damage()
-        with databases(tmp_path) as found, owned(tmp_path) as owner:
-            for url in (found.xray, str(found.reader), owner.xray):
+        with databases(tmp_path) as urls, owned(tmp_path) as owner:
+            for url in (urls.xray, str(urls.reader), owner.xray):
                 assert rows(url, "select 1") == [(1,)]
     assert file.read_text() != before
 
 
-def test_the_superusers_password_goes_to_nobody(tmp_path: Path) -> None:
-    with databases(tmp_path) as found, owned(tmp_path) as owner:
+def test_no_process_gets_the_superusers_password(tmp_path: Path) -> None:
+    with databases(tmp_path) as urls, owned(tmp_path) as owner:
         secret = (tmp_path / "postgres" / "password").read_text()
-        for logins in (found, owner):
+        for logins in (urls, owner):
             for url in (logins.xray, logins.mlflow, logins.prefect, str(logins.reader)):
                 assert secret not in url
 
 
-def test_the_superuser_is_not_logged_in_once_there_are_roles(tmp_path: Path) -> None:
+def test_the_superuser_does_not_log_in_when_the_roles_exist(tmp_path: Path) -> None:
     with databases(tmp_path), acquire(tmp_path) as server:
         make(server, "postgres", "alter system set log_connections = on")
         make(server, "postgres", "select pg_reload_conf()")
         log = tmp_path / "postgres" / "server.log"
         before = len(log.read_text())
-        with databases(tmp_path) as found, owned(tmp_path) as owner:
-            rows(found.xray, "select 1")
+        with databases(tmp_path) as urls, owned(tmp_path) as owner:
+            rows(urls.xray, "select 1")
             rows(owner.xray, "select 1")
         logins = set(re.findall(r"connection authorized: user=(\w+)", log.read_text()[before:]))
     assert logins == {"xray_writer", "xray_reader", "xray_owner"}
 
 
-def test_a_writer_that_meets_other_tables_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_writer_that_finds_other_tables_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that was given the writer's URL can't bring tables up to date; it must not try."""
-    with databases(tmp_path) as found, owned(tmp_path) as owner:
+    with databases(tmp_path) as urls, owned(tmp_path) as owner:
         rows(owner.xray, "update alembic_version set version_num = '0008' returning 1")
-        monkeypatch.setenv("XRAY_DATABASE_URL", found.psql())
+        monkeypatch.setenv("XRAY_DATABASE_URL", urls.psql())
         with (
             pytest.raises(DatabaseError, match=r"role 'xray_writer' .* may not change them"),
             databases(tmp_path),
@@ -168,18 +168,18 @@ HOSTILE = {
 """The variables that libpq documents, each saying something that does not fit here."""
 
 
-def reach(found: Databases) -> None:
+def reach(urls: Databases) -> None:
     """By psycopg2 and by asyncpg, as every program of the platform does."""
-    for url in (found.xray, found.mlflow, str(found.reader)):
+    for url in (urls.xray, urls.mlflow, str(urls.reader)):
         assert rows(url, "show timezone") == [("UTC",)]
-    with closing(psycopg2.connect(found.psql())) as connection, connection.cursor() as cursor:
+    with closing(psycopg2.connect(urls.psql())) as connection, connection.cursor() as cursor:
         cursor.execute("show search_path")
         assert cursor.fetchone() == ('"$user", public',)
 
     async def ask() -> str | None:
-        engine = create_async_engine(found.prefect, poolclass=NullPool)
-        async with engine.connect() as opened:
-            return await opened.scalar(text("select current_database()"))
+        engine = create_async_engine(urls.prefect, poolclass=NullPool)
+        async with engine.connect() as connection:
+            return await connection.scalar(text("select current_database()"))
 
     assert asyncio.run(ask()) == "prefect"
 
@@ -194,18 +194,18 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize("name", [*HOSTILE, "all"])
-def test_the_embedded_server_is_reached_whatever_libpqs_variables_say(
+def test_libpqs_variables_do_not_keep_from_the_embedded_server(
     home: Path, monkeypatch: pytest.MonkeyPatch, name: str
 ) -> None:
     hostile = HOSTILE if name == "all" else {name: HOSTILE[name]}
     for variable, value in hostile.items():
         monkeypatch.setenv(variable, value)
-    with databases(home) as found:
-        reach(found)
+    with databases(home) as urls:
+        reach(urls)
     assert {variable: os.environ[variable] for variable in hostile} == hostile
 
 
-def test_a_new_home_under_hostile_variables(tmp_path: Path) -> None:
+def test_a_new_home_starts_under_hostile_variables(tmp_path: Path) -> None:
     """Also what is started meanwhile does not see them: the server, and a child of a command."""
     child = "import os; assert not [name for name in os.environ if name.startswith('PG')]"
     program = f"""if True:
@@ -216,21 +216,21 @@ def test_a_new_home_under_hostile_variables(tmp_path: Path) -> None:
             subprocess.run([sys.executable, "-c", {child!r}], check=True)
             print(found.engine().connect().exec_driver_sql("select count(*) from task").scalar())"""
     environment = {**os.environ, **HOSTILE, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program, str(tmp_path)],
         env=environment,
         capture_output=True,
         text=True,
         timeout=120,
     )
-    assert (done.stdout, done.stderr, done.returncode) == ("18\n", "", 0)
+    assert (process.stdout, process.stderr, process.returncode) == ("18\n", "", 0)
 
 
-def test_a_server_of_ones_own_honours_them(
+def test_a_server_of_the_user_honours_libpqs_variables(
     home: Path, server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server.create_database("honoured")
     monkeypatch.setenv("PGOPTIONS", "-c statement_timeout=4711ms")
     monkeypatch.setenv("XRAY_DATABASE_URL", server.url("honoured", driver=""))
-    with databases(home) as found:
-        assert rows(found.xray, "show statement_timeout") == [("4711ms",)]
+    with databases(home) as urls:
+        assert rows(urls.xray, "show statement_timeout") == [("4711ms",)]

@@ -11,12 +11,12 @@ MAPPERS = {mapper.class_.__name__: mapper for mapper in Analysis.registry.mapper
 
 
 @pytest.mark.parametrize("name", sorted(MAPPERS))
-def test_grain_is_documented(name: str) -> None:
+def test_every_table_documents_its_grain(name: str) -> None:
     assert (MAPPERS[name].class_.__doc__ or "").startswith("One row per ")
 
 
 @pytest.mark.parametrize("name", sorted(MAPPERS))
-def test_table_is_the_class_in_snake_case(name: str) -> None:
+def test_a_table_has_the_name_of_its_class_in_snake_case(name: str) -> None:
     table = MAPPERS[name].local_table
     assert table.name == re.sub(r"(?<!^)(?=[A-Z])", "_", name).lower()
 
@@ -32,7 +32,7 @@ def test_constraints_are_named_by_convention(table: object) -> None:
         assert index.name != f"ix_{table.name}_"  # type: ignore[attr-defined]
 
 
-def test_children_of_models_studies_and_analyses_go_with_them() -> None:
+def test_deleting_models_studies_and_analyses_deletes_their_children() -> None:
     """What belongs to a model, a study, an analysis or a worklist is deleted with it; frozen things have no such way."""
     parents = {
         "model",

@@ -36,7 +36,7 @@ def scores(n_images: int, tasks: list[int], seed: int = 0) -> tuple[NDArray[np.f
 
 def outputs(trained):
     """The task of each output, None for one that was never trained."""
-    return [task if kept else None for task, kept in enumerate(trained.tolist())]
+    return [task if is_trained else None for task, is_trained in enumerate(trained.tolist())]
 
 
 @pytest.fixture
@@ -72,32 +72,32 @@ def test_image_list_is_kept_in_order_and_stored_once(engine: Engine, rows: Any) 
         np.testing.assert_array_equal(image_ids(connection, first), shuffled)
 
 
-def test_image_list_put_by_two_at_once_is_one(engine: Engine, rows: Any) -> None:
+def test_two_writers_of_an_image_list_at_once_store_one(engine: Engine, rows: Any) -> None:
     ids = np.array(rows.images(rows.site(), ["a", "b"]), dtype=np.int32)
-    found: list[int] = []
+    ids_of_lists: list[int] = []
 
-    def put() -> None:
+    def store() -> None:
         with engine.begin() as connection:
-            found.append(put_image_list(connection, "same", ids))
+            ids_of_lists.append(put_image_list(connection, "same", ids))
 
     with engine.begin() as connection:
-        mine = put_image_list(connection, "same", ids)
-        other = threading.Thread(target=put)
+        list_id = put_image_list(connection, "same", ids)
+        other = threading.Thread(target=store)
         other.start()
         wait_for_lock(engine)
     other.join(20)
-    assert found == [mine]
+    assert ids_of_lists == [list_id]
 
 
-def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
+def test_a_cohort_has_its_patients_and_labels_in_the_order_of_its_images(engine: Engine, rows: Any) -> None:
     """Same patient name at one site is one patient, at two sites two; an unknown patient is nobody else."""
-    here, there = rows.site("here"), rows.site("there")
-    a = rows.images(here, ["1", "2", "3", "4", "5"], ["p", "q", "p", None, None])
-    b = rows.images(there, ["1", "2", "3"], ["p", None, "i" + str(a[3])])
+    first, second = rows.site("here"), rows.site("there")
+    a = rows.images(first, ["1", "2", "3", "4", "5"], ["p", "q", "p", None, None])
+    b = rows.images(second, ["1", "2", "3"], ["p", None, "i" + str(a[3])])
     order = [b[0], a[2], a[3], a[0], b[1], a[1], b[2], a[4]]
     listed = rows.image_list(order)
     labels = {EFFUSION: [1, 0, None, 1, None, 0, 0, 1], PNEUMONIA: [None] * 7 + [1]}
-    cohort_id = rows.cohort(rows.dataset("nih", here, listed), rows.protocol(), listed, labels)
+    cohort_id = rows.cohort(rows.dataset("nih", first, listed), rows.protocol(), listed, labels)
     with engine.begin() as connection:
         cohort = read_cohort(connection, cohort_id, range(N_TASKS))
     assert (cohort.id, cohort.image_list_id) == (cohort_id, listed)
@@ -116,7 +116,7 @@ def test_cohort_is_aligned(engine: Engine, rows: Any) -> None:
     assert np.isnan(others).all()
 
 
-def test_what_does_not_exist_is_named(engine: Engine) -> None:
+def test_a_missing_row_is_named(engine: Engine) -> None:
     with engine.begin() as connection:
         with pytest.raises(StoreError, match="no image list 41"):
             image_ids(connection, 41)
@@ -126,44 +126,44 @@ def test_what_does_not_exist_is_named(engine: Engine) -> None:
             read_logits(connection, 43, range(N_TASKS))
 
 
-def test_logits_come_back_as_they_were(engine: Engine, three: dict[str, int]) -> None:
+def test_logits_are_read_back_unchanged(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     logits[1, EFFUSION] = np.nan
     logits[2, EFFUSION] = -np.inf
     with engine.begin() as connection:
-        made = write_evaluation(
+        evaluation_id = write_evaluation(
             connection, three["model"], three["image_list"], logits, outputs(trained), seconds=2.5
         )
-        assert made is not None
+        assert evaluation_id is not None
     with engine.begin() as connection:
-        found = read_logits(connection, made, range(N_TASKS))
+        logits_read = read_logits(connection, evaluation_id, range(N_TASKS))
         stored = connection.execute(text("select seconds, completed_at from evaluation")).one()
         vectors = connection.scalar(text("select count(*) from prediction"))
-    assert found.shape == (N_TASKS, 3)
-    np.testing.assert_array_equal(found[trained], logits.T[trained])
-    assert np.isnan(found[~trained]).all()
+    assert logits_read.shape == (N_TASKS, 3)
+    np.testing.assert_array_equal(logits_read[trained], logits.T[trained])
+    assert np.isnan(logits_read[~trained]).all()
     assert stored.seconds == 2.5
     assert stored.completed_at is not None
     assert vectors == 2
 
 
-def test_vectors_of_another_length_are_a_store_error(engine: Engine, three: dict[str, int]) -> None:
+def test_vectors_of_another_length_raise_a_store_error(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(4, [EFFUSION, PNEUMONIA])
     with pytest.raises(StoreError, match=r"4 logits for the 3 images"), engine.begin() as connection:
         write_evaluation(connection, three["model"], three["image_list"], logits, outputs(trained))
     assert count(engine) == (0, 0)
 
 
-def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any) -> None:
+def test_vectors_of_several_pieces_are_read_back_as_written(engine: Engine, rows: Any) -> None:
     """Whole pieces, and a last one that is full, or of one element; each element is found again, by every way."""
     site = rows.site()
     for number, length in enumerate((PIECE - 1, PIECE, PIECE + 1, 2 * PIECE)):
         with engine.begin() as connection:
-            made = text(
+            statement = text(
                 "insert into image (site_id, name) select :s, :p || i from generate_series(1, :n) i returning id"
             )
-            given = {"s": site, "p": f"{number}-", "n": length}
-            ids = np.array(connection.scalars(made, given).all(), dtype=np.int32)
+            parameters = {"s": site, "p": f"{number}-", "n": length}
+            ids = np.array(connection.scalars(statement, parameters).all(), dtype=np.int32)
             listed = put_image_list(connection, f"{length}", np.random.default_rng(length).permutation(ids))
             order = image_ids(connection, listed)
         protocol = rows.protocol(f"p{number}")
@@ -183,10 +183,10 @@ def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any
                 ),
                 {"e": evaluation},
             ).all()
-            assert [each for _, each in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
-            assert [each for each, _ in pieces] == list(range((length + PIECE - 1) // PIECE))
+            assert [length_of for _, length_of in pieces[:-1]] == [PIECE] * (len(pieces) - 1)
+            assert [index for index, _ in pieces] == list(range((length + PIECE - 1) // PIECE))
             names = dict(connection.execute(text("select id, name from image")).all())
-            seen = connection.execute(
+            stored_pieces = connection.execute(
                 text(
                     "select image, logit, label from predictions where test_dataset = :d and task = 'Effusion'"
                 ),
@@ -196,7 +196,7 @@ def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any
                 (names[i], float(str(x)), y)
                 for i, x, y in zip(order, logits[:, EFFUSION], labels, strict=True)
             ]
-            assert sorted(map(tuple, seen), key=str) == sorted(expected, key=str)
+            assert sorted(map(tuple, stored_pieces), key=str) == sorted(expected, key=str)
             whole = connection.execute(
                 text(
                     "select n, n_pos, logits, labels from prediction_vectors where test_dataset = :d and task = 'Effusion'"
@@ -207,14 +207,14 @@ def test_vectors_of_several_pieces_are_read_as_written(engine: Engine, rows: Any
             np.testing.assert_array_equal(np.float32(whole.logits), logits[:, EFFUSION])
 
 
-def test_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
+def test_a_second_evaluation_writes_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     for turn in range(2):
         with engine.begin() as connection:
-            made = write_evaluation(
+            evaluation_id = write_evaluation(
                 connection, three["model"], three["image_list"], logits + turn, outputs(trained)
             )
-        assert (made is None) == (turn == 1)
+        assert (evaluation_id is None) == (turn == 1)
     assert count(engine) == (1, 2)
     assert effusion(engine) == logits[:, EFFUSION].tolist()
 
@@ -225,11 +225,11 @@ def test_the_second_of_two_writers_waits_for_the_first(
 ) -> None:
     """The second waits for the end of the first; then it writes nothing, or everything if the first gave up."""
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
-    made: list[int | None] = []
+    outcomes: list[int | None] = []
 
     def write() -> None:
         with engine.begin() as connection:
-            made.append(
+            outcomes.append(
                 write_evaluation(
                     connection, three["model"], three["image_list"], logits + 1, outputs(trained)
                 )
@@ -243,16 +243,16 @@ def test_the_second_of_two_writers_waits_for_the_first(
         second = threading.Thread(target=write)
         second.start()
         wait_for_lock(engine)
-        assert made == []
+        assert outcomes == []
         first.commit() if first_commits else first.rollback()
     second.join(20)
-    assert len(made) == 1
-    assert (made[0] is None) == first_commits
+    assert len(outcomes) == 1
+    assert (outcomes[0] is None) == first_commits
     assert count(engine) == (1, 2)
     assert effusion(engine) == (logits if first_commits else logits + 1)[:, EFFUSION].tolist()
 
 
-def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
+def test_a_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION, PNEUMONIA])
     writer = engine.connect()
     assert write_evaluation(writer, three["model"], three["image_list"], logits, outputs(trained)) is not None
@@ -269,7 +269,7 @@ def test_killed_writer_leaves_nothing(engine: Engine, three: dict[str, int]) -> 
     assert count(engine) == (1, 2)
 
 
-def test_half_an_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
+def test_an_incomplete_evaluation_is_refused_at_commit(engine: Engine, three: dict[str, int]) -> None:
     logits, trained = scores(3, [EFFUSION])
     with (
         pytest.raises(DBAPIError, match="not complete: no scores for Pneumonia"),
@@ -296,16 +296,16 @@ def wait_for_lock(engine: Engine) -> None:
 def count(engine: Engine) -> tuple[int, int]:
     """Evaluations and prediction vectors that are stored."""
     with engine.connect() as connection:
-        found = connection.execute(
+        counts = connection.execute(
             text("select (select count(*) from evaluation), (select count(*) from prediction)")
         ).one()
-    return found[0], found[1]
+    return counts[0], counts[1]
 
 
 def effusion(engine: Engine) -> list[float]:
     with engine.connect() as connection:
         vector = connection.scalar(text("select logits::float4[] from prediction where task_id = 7"))
-    return [float(np.float32(each)) for each in vector]
+    return [float(np.float32(number)) for number in vector]
 
 
 # Features and classifiers
@@ -334,18 +334,16 @@ def test_features_are_stored_whole_and_once(engine: Engine, rows: Any, three: di
         assert connection.scalar(text("select count(*) from feature")) == 0
 
 
-def test_those_who_store_features_at_once_store_them_once(
-    engine: Engine, rows: Any, three: dict[str, int]
-) -> None:
+def test_several_writers_store_features_once(engine: Engine, rows: Any, three: dict[str, int]) -> None:
     evaluation = rows.evaluation(
         three["model"], three["image_list"], {EFFUSION: [1, 2, 3], PNEUMONIA: [1, 2, 3]}
     )
     features = np.ones((3, 4), np.float32)
-    made: list[bool] = []
+    outcomes: list[bool] = []
 
     def write() -> None:
         with engine.begin() as connection:
-            made.append(write_features(connection, evaluation, features))
+            outcomes.append(write_features(connection, evaluation, features))
 
     with engine.begin() as connection:
         assert write_features(connection, evaluation, features)
@@ -353,10 +351,10 @@ def test_those_who_store_features_at_once_store_them_once(
         other.start()
         wait_for_lock(engine)
     other.join(20)
-    assert made == [False]
+    assert outcomes == [False]
 
 
-def test_classifier_rows_of_a_shared_head_and_of_datasets(
+def test_classifier_rows_are_stored_for_a_shared_head_and_for_heads_of_datasets(
     engine: Engine, rows: Any, three: dict[str, int]
 ) -> None:
     dataset = rows.dataset("nih", rows.site("elsewhere"), three["image_list"])
@@ -364,11 +362,11 @@ def test_classifier_rows_of_a_shared_head_and_of_datasets(
     bias = np.array([0.25, -3.1], np.float32)
     with engine.begin() as connection:
         write_classifier(connection, three["model"], [(None, EFFUSION), (dataset, EFFUSION)], weights, bias)
-        found = connection.execute(
+        stored_rows = connection.execute(
             text("select dataset_id, task_id, weights, bias from classifier order by id")
         ).all()
-    assert [(row.dataset_id, row.task_id) for row in found] == [(None, EFFUSION), (dataset, EFFUSION)]
-    np.testing.assert_array_equal(np.array([row.weights for row in found], np.float32), weights)
-    np.testing.assert_array_equal(np.array([row.bias for row in found], np.float32), bias)
+    assert [(row.dataset_id, row.task_id) for row in stored_rows] == [(None, EFFUSION), (dataset, EFFUSION)]
+    np.testing.assert_array_equal(np.array([row.weights for row in stored_rows], np.float32), weights)
+    np.testing.assert_array_equal(np.array([row.bias for row in stored_rows], np.float32), bias)
     with pytest.raises(StoreError, match=r"classifier: .*unique"), engine.begin() as connection:
         write_classifier(connection, three["model"], [(None, EFFUSION)], weights[:1], bias[:1])

@@ -37,40 +37,40 @@ assert "rich" not in sys.modules or sys.stderr.isatty()
 
 def on_terminal(program: str, width: int, code: int = 0, **environment: str) -> str:
     """What a program writes on a terminal of so many columns."""
-    ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    master, slave = pty.openpty()
+    fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
     clean = {
         key: value for key, value in os.environ.items() if key not in ("COLUMNS", "NO_COLOR", "XRAY_LOG")
     }
     process = subprocess.Popen(
         [sys.executable, "-c", program],
-        stdin=theirs,
-        stdout=theirs,
-        stderr=theirs,
+        stdin=slave,
+        stdout=slave,
+        stderr=slave,
         env={**clean, "TERM": "xterm-256color", "PYTHONPATH": str(ROOT), **environment},
     )
-    os.close(theirs)
-    written = b""
+    os.close(slave)
+    output = b""
     try:
-        while part := os.read(ours, 65536):
-            written += part
+        while part := os.read(master, 65536):
+            output += part
     except OSError:  # its other end is closed
         pass
-    os.close(ours)
-    assert process.wait() == code, written.decode()
-    return written.decode().replace("\r\n", "\n")
+    os.close(master)
+    assert process.wait() == code, output.decode()
+    return output.decode().replace("\r\n", "\n")
 
 
 def piped(program: str, **environment: str) -> tuple[str, str]:
     """What a program writes to standard output and standard error where nobody looks."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
     )
-    assert done.returncode == 0, done.stderr
-    return done.stdout, done.stderr
+    assert process.returncode == 0, process.stderr
+    return process.stdout, process.stderr
 
 
 @pytest.mark.parametrize("width", [24, 32, 40, 60, 200])
@@ -101,14 +101,14 @@ def test_a_table_of_too_many_columns_is_a_list_of_records():
     assert [line.split() for line in lines] == [[f"column_{i:02}", str(100 + i)] for i in range(20)]
 
 
-def test_cells_of_others_can_not_command_a_terminal():
+def test_control_characters_in_cells_do_not_reach_the_terminal():
     hostile = (
         r'from flows.cli.sql import table; print(table(("a",), [("\x1b]0;title\x07\x9b31m[red]x[/red]",)]))'
     )
-    written = on_terminal(hostile, 80)
-    assert "\x1b]" not in written
-    assert "\x9b" not in written
-    assert "[red]x[/red]" in written
+    output = on_terminal(hostile, 80)
+    assert "\x1b]" not in output
+    assert "\x9b" not in output
+    assert "[red]x[/red]" in output
 
 
 def test_a_table_is_plain_where_it_is_piped_and_without_colour_where_that_is_asked():
@@ -122,12 +122,12 @@ def test_a_table_is_plain_where_it_is_piped_and_without_colour_where_that_is_ask
 
 
 def test_a_bar_is_drawn_on_a_terminal_only_and_lines_of_the_log_stand_above_it():
-    written = on_terminal(BARS, 120)
-    assert "30/30" in written
-    plain = [line for line in ESCAPE.sub("", written).split("\n") if "one is damaged" in line]
+    text = on_terminal(BARS, 120)
+    assert "30/30" in text
+    plain = [line for line in ESCAPE.sub("", text).split("\n") if "one is damaged" in line]
     assert len(plain) == 1
     assert "reading" not in plain[0].rpartition("\r")[2]
-    assert "\x1b[?25l" not in written, "the cursor stays: a killed process could not bring it back"
+    assert "\x1b[?25l" not in text, "the cursor stays: a killed process could not bring it back"
     output, error = piped(BARS)
     assert output == ""
     assert error.count("\n") == 1
@@ -135,9 +135,9 @@ def test_a_bar_is_drawn_on_a_terminal_only_and_lines_of_the_log_stand_above_it()
 
 
 def test_quiet_shows_no_bar():
-    written = on_terminal(BARS, 120, XRAY_LOG="WARNING")
-    assert "30/30" not in written
-    assert "one is damaged" in written
+    output = on_terminal(BARS, 120, XRAY_LOG="WARNING")
+    assert "30/30" not in output
+    assert "one is damaged" in output
 
 
 def test_long_steps_are_in_the_log_where_no_bar_is_seen():

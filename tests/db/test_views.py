@@ -39,14 +39,14 @@ def mimic(rows: Any) -> dict[str, int]:
 
 def test_predictions_has_a_row_per_image_task_and_labeller(engine: Engine, mimic: dict[str, int]) -> None:
     """Every image of the shared list twice per task, once per labeller; the other protocol's cohort has no rows."""
-    found = select(engine, "select * from predictions order by test_dataset, task, image")
-    assert list(found[0]) == [
+    view = select(engine, "select * from predictions order by test_dataset, task, image")
+    assert list(view[0]) == [
         "model", "seed", "trained_on", "test_dataset", "part", "image", "patient", "view", "age", "sex", "task",
         "logit", "probability", "label", "protocol",
     ]  # fmt: skip
-    assert {(row["seed"], row["trained_on"], row["part"]) for row in found} == {(2, "nih", "test")}
-    got = [(r["test_dataset"], r["task"], r["image"], r["patient"], r["logit"], r["label"]) for r in found]
-    assert got == [
+    assert {(row["seed"], row["trained_on"], row["part"]) for row in view} == {(2, "nih", "test")}
+    values = [(r["test_dataset"], r["task"], r["image"], r["patient"], r["logit"], r["label"]) for r in view]
+    assert values == [
         ("mimic_ch", "Effusion", "m1", "p1", 0.5, 1),
         ("mimic_ch", "Effusion", "m2", "p1", None, None),
         ("mimic_ch", "Effusion", "m3", None, -3.0, 0),
@@ -60,14 +60,16 @@ def test_predictions_has_a_row_per_image_task_and_labeller(engine: Engine, mimic
         ("mimic_nb", "Pneumonia", "m2", "p1", -1.0, None),
         ("mimic_nb", "Pneumonia", "m3", None, 0.0, None),
     ]
-    for row in found:
+    for row in view:
         if row["logit"] is None:
             assert row["probability"] is None
         else:
             assert row["probability"] == pytest.approx(expit(row["logit"]), rel=1e-15)
 
 
-def test_each_model_on_each_part(engine: Engine, rows: Any, mimic: dict[str, int]) -> None:
+def test_predictions_pairs_each_model_with_each_part(
+    engine: Engine, rows: Any, mimic: dict[str, int]
+) -> None:
     """Two models and two lists: the grain stays one row per (model, dataset, part, image, task)."""
     other = rows.model(mimic["protocol"], [EFFUSION], seed=3)
     rows.evaluation(other, mimic["image_list"], {EFFUSION: [1.0, 2.0, 3.0]})
@@ -76,12 +78,12 @@ def test_each_model_on_each_part(engine: Engine, rows: Any, mimic: dict[str, int
     rows.evaluation(other, reverse, {EFFUSION: [3.0, 2.0, 1.0]})
     grain = "model, test_dataset, part, image, task"
     assert select(engine, f"select {grain} from predictions group by {grain} having count(*) > 1") == []
-    found = select(
+    view = select(
         engine,
         "select part, test_dataset, string_agg(logit::text, ' ' order by image) as logits from predictions"
         " where seed = 3 group by part, test_dataset order by part, test_dataset",
     )
-    assert [tuple(each.values()) for each in found] == [
+    assert [tuple(row.values()) for row in view] == [
         ("test", "mimic_ch", "1 2 3"),
         ("test", "mimic_nb", "1 2 3"),
         ("train", "mimic_ch", "1 2 3"),
@@ -95,12 +97,12 @@ def test_extreme_logits_have_finite_probabilities(engine: Engine, rows: Any) -> 
     protocol = rows.protocol()
     rows.cohort(rows.dataset("nih", site, listed), protocol, listed, {EFFUSION: [1] * len(logits)})
     rows.evaluation(rows.model(protocol, [EFFUSION]), listed, {EFFUSION: logits.tolist()})
-    found = select(engine, "select probability from predictions order by image")
+    view = select(engine, "select probability from predictions order by image")
     one_by_one = [
         select(engine, "select probability from image_predictions(:name)", name=f"{i:02d}")[0]["probability"]
         for i in range(len(logits))
     ]
-    probabilities = [row["probability"] for row in found]
+    probabilities = [row["probability"] for row in view]
     assert probabilities == one_by_one
     np.testing.assert_allclose(probabilities, expit(logits.astype(np.float64)), rtol=1e-14, atol=1e-300)
     assert np.isfinite(probabilities).all()
@@ -119,18 +121,18 @@ def test_labels_has_a_row_per_image_and_task(engine: Engine, rows: Any) -> None:
         term_ids=[term, None, term, None],
     )
     rows.add("label", dataset_id=dataset, task_id=PNEUMONIA, states=[0, 0, 1, 1])
-    found = select(engine, "select * from labels order by task, image")
-    assert list(found[0]) == ["dataset", "image", "patient", "task", "state", "source_term"]
-    assert [tuple(row.values())[1:] for row in found if row["task"] == "Effusion"] == [
+    view = select(engine, "select * from labels order by task, image")
+    assert list(view[0]) == ["dataset", "image", "patient", "task", "state", "source_term"]
+    assert [tuple(row.values())[1:] for row in view if row["task"] == "Effusion"] == [
         ("a", "p", "Effusion", "negative", None),
         ("b", None, "Effusion", "not mentioned", None),
         ("c", "q", "Effusion", "positive", "derrame pleural"),
         ("d", "q", "Effusion", "uncertain", "derrame pleural"),
     ]
-    assert [row["state"] for row in found if row["task"] == "Pneumonia"] == [
+    assert [row["state"] for row in view if row["task"] == "Pneumonia"] == [
         "negative", "positive", "negative", "positive",
     ]  # fmt: skip
-    assert len(found) == 8
+    assert len(view) == 8
 
 
 def missing(engine: Engine) -> set[tuple[int, int, int, str]]:
@@ -143,12 +145,12 @@ def missing(engine: Engine) -> set[tuple[int, int, int, str]]:
 
 def test_missing_evaluations_pairs_models_with_their_test_cohorts(engine: Engine, rows: Any) -> None:
     """Test cohorts under the model's protocol that share a task, drawn with drawn and real with real."""
-    real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
-    a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])
+    real, synthetic_site = rows.site("real"), rows.site("drawn", synthetic=True)
+    a, b = rows.images(real, ["1", "2", "3"]), rows.images(synthetic_site, ["1", "2"])
     whole, tested, painted = rows.image_list(a), rows.image_list(a[1:]), rows.image_list(b)
     protocol, paper = rows.protocol(), rows.protocol("paper")
     nih, google = rows.dataset("nih", real, whole), rows.dataset("google", real, whole)
-    phantom = rows.dataset("phantom", drawn, painted)
+    phantom = rows.dataset("phantom", synthetic_site, painted)
     train = rows.cohort(nih, protocol, whole, {EFFUSION: [1, 0, 1]}, part="train")
     paint = rows.cohort(phantom, protocol, painted, {EFFUSION: [1, 0]}, part="train")
     assert missing(engine) == set()
@@ -190,7 +192,9 @@ def test_images_without_files_are_not_missing(engine: Engine, rows: Any, mimic: 
     assert missing(engine) == expected
 
 
-def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[str, int], rows: Any) -> None:
+def test_an_evaluation_that_is_being_written_is_still_missing(
+    engine: Engine, mimic: dict[str, int], rows: Any
+) -> None:
     """Until it is committed; a killed one is never anything else."""
     with engine.connect() as connection:
         train = connection.scalar(text("select id from cohort where part = 'train'"))
@@ -205,21 +209,21 @@ def test_evaluation_being_written_is_still_missing(engine: Engine, mimic: dict[s
 @pytest.mark.parametrize(
     "view", ["auc_results", "auc_difference_results", "agreement_results", "shift_results"]
 )
-def test_result_views_start_empty(engine: Engine, view: str) -> None:
+def test_views_of_results_start_empty(engine: Engine, view: str) -> None:
     assert (
         select(engine, f"select study, test_dataset, task, dataset_position, task_position from {view}") == []
     )
 
 
-def test_joins_of_views_take_no_minutes(engine: Engine, rows: Any) -> None:
+def test_joins_of_views_take_seconds(engine: Engine, rows: Any) -> None:
     """The planner must expect many rows of a view: two models, or two labellers, on the same 20,000 images."""
     n = 20_000
     site = rows.site()
     with engine.begin() as connection:
-        made = text(
+        statement = text(
             "insert into image (site_id, name) select :site, 'i' || n from generate_series(1, :n) as n returning id"
         )
-        ids = connection.execute(made, {"site": site, "n": n}).scalars().all()
+        ids = connection.execute(statement, {"site": site, "n": n}).scalars().all()
     listed, protocol = rows.image_list(ids), rows.protocol()
     for name in ("mimic_ch", "mimic_nb"):
         dataset = rows.dataset(name, site, listed)
@@ -244,75 +248,77 @@ def test_joins_of_views_take_no_minutes(engine: Engine, rows: Any) -> None:
 
 def foreign(rows: Any, name: str, file: bool) -> int:
     """A foreign model for Effusion, with its file or by its scores alone."""
-    where = {
+    file_columns = {
         "network": "onnx",
         "image_size": 64,
         "mlflow_run_id": name,
         "mlflow_model": name,
         "mlflow_version": 1,
     }
-    given = {"name": name, "key": name, "trained_on": name, "kind": "foreign", "card": {}, "provenance": {}}
-    made: int = rows.add("model", **given, trained_at=None, **(where if file else {}))
-    rows.add("model_task", model_id=made, task_id=EFFUSION, position=0)
-    return made
+    columns = {"name": name, "key": name, "trained_on": name, "kind": "foreign", "card": {}, "provenance": {}}
+    model_id: int = rows.add("model", **columns, trained_at=None, **(file_columns if file else {}))
+    rows.add("model_task", model_id=model_id, task_id=EFFUSION, position=0)
+    return model_id
 
 
-def test_foreign_models_are_wanted_where_they_can_be_scored(engine: Engine, rows: Any) -> None:
+def test_evaluations_of_foreign_models_are_missing_only_where_they_can_be_scored(
+    engine: Engine, rows: Any
+) -> None:
     """On real test cohorts of every protocol, or drawn ones where they know those, and on what a study asks of them."""
-    real, drawn = rows.site("real"), rows.site("drawn", synthetic=True)
-    a, b = rows.images(real, ["1", "2", "3"]), rows.images(drawn, ["1", "2"])
+    real, synthetic_site = rows.site("real"), rows.site("drawn", synthetic=True)
+    a, b = rows.images(real, ["1", "2", "3"]), rows.images(synthetic_site, ["1", "2"])
     whole, tested, painted = rows.image_list(a), rows.image_list(a[1:]), rows.image_list(b)
     protocol, paper = rows.protocol(), rows.protocol("paper")
-    nih, phantom = rows.dataset("nih", real, whole), rows.dataset("phantom", drawn, painted)
+    nih, phantom = rows.dataset("nih", real, whole), rows.dataset("phantom", synthetic_site, painted)
     rows.cohort(nih, protocol, tested, {EFFUSION: [1, 0]})
     rows.cohort(nih, paper, whole, {EFFUSION: [1, 0, 1]})
     rows.cohort(phantom, protocol, painted, {EFFUSION: [1, 0]})
     foreign(rows, "scores", file=False)
     assert missing(engine) == set()
-    theirs = foreign(rows, "theirs", file=True)
-    on_real = {(theirs, tested, 2, "nih"), (theirs, whole, 3, "nih")}
+    foreign_id = foreign(rows, "theirs", file=True)
+    on_real = {(foreign_id, tested, 2, "nih"), (foreign_id, whole, 3, "nih")}
     assert missing(engine) == on_real
     study = rows.add("study", name="s", definition={}, protocol_id=protocol)
     for position, dataset in enumerate((nih, phantom)):
         rows.add("study_dataset", study_id=study, dataset_id=dataset, position=position)
-    rows.add("study_model", study_id=study, model_id=theirs, position=0)
-    assert missing(engine) == on_real | {(theirs, painted, 2, "phantom")}
+    rows.add("study_model", study_id=study, model_id=foreign_id, position=0)
+    assert missing(engine) == on_real | {(foreign_id, painted, 2, "phantom")}
     of_study = select(engine, query("missing"), study="s")
     assert [row["image_list_id"] for row in of_study] == [tested, painted], "only under the study's protocol"
     of_file = {"study": "s", "datasets": ["nih", "phantom"], "models": []}
     assert select(engine, query("study_progress"), **of_file) == [{"evaluations_missing": 2}]
-    rows.evaluation(theirs, tested, {EFFUSION: [0.5, 1.0]})
-    rows.evaluation(theirs, whole, {EFFUSION: [0.0, 0.5, 1.0]})
-    rows.add("foreign_training", model_id=theirs, dataset="phantom")
-    assert missing(engine) == {(theirs, painted, 2, "phantom")}
-    found = select(
+    rows.evaluation(foreign_id, tested, {EFFUSION: [0.5, 1.0]})
+    rows.evaluation(foreign_id, whole, {EFFUSION: [0.0, 0.5, 1.0]})
+    rows.add("foreign_training", model_id=foreign_id, dataset="phantom")
+    assert missing(engine) == {(foreign_id, painted, 2, "phantom")}
+    view = select(
         engine, "select seed, trained_on, protocol, count(*) as n from predictions group by 1, 2, 3"
     )
-    assert sorted((row["seed"], row["trained_on"], row["protocol"], row["n"]) for row in found) == [
+    assert sorted((row["seed"], row["trained_on"], row["protocol"], row["n"]) for row in view) == [
         (None, "theirs", "corrected", 2),
         (None, "theirs", "paper", 3),
     ]
-    known = {row["model"]: row for row in select(engine, "select * from foreign_models")}
-    assert known["scores"]["trained_on"] is None
-    assert known["theirs"]["trained_on"] == ["phantom"]
-    assert known["theirs"]["scored"] == ["nih/corrected", "nih/paper"]
+    models = {row["model"]: row for row in select(engine, "select * from foreign_models")}
+    assert models["scores"]["trained_on"] is None
+    assert models["theirs"]["trained_on"] == ["phantom"]
+    assert models["theirs"]["scored"] == ["nih/corrected", "nih/paper"]
 
 
-def test_interventions_are_in_their_own_views_and_in_no_other(engine: Engine, rows: Any) -> None:
+def test_interventions_appear_only_in_their_own_views(engine: Engine, rows: Any) -> None:
     """A score before and after for each image that was drawn; predictions don't know of it."""
     site = rows.site()
     ids = rows.images(site, ["i1", "i2", "i3", "j1"], ["p1", "p2", None, "q1"])
-    mine, other = rows.image_list(ids[:3]), rows.image_list(ids[3:])
+    own, other = rows.image_list(ids[:3]), rows.image_list(ids[3:])
     protocol = rows.protocol()
     labels = {"nih": {EFFUSION: [1, None, 0]}, "openi": {EFFUSION: [1]}}
-    for name, listed in (("nih", mine), ("openi", other)):
+    for name, listed in (("nih", own), ("openi", other)):
         rows.cohort(rows.dataset(name, site, listed), protocol, listed, labels[name])
     train = rows.cohort(rows.dataset("old", site, other), protocol, other, {EFFUSION: [1]}, part="train")
     model = rows.model(protocol, [EFFUSION, PNEUMONIA], [train], seed=2)
-    evaluation = rows.evaluation(model, mine, {EFFUSION: [0.5, np.nan, -3.0], PNEUMONIA: [1.0, -1.0, 0.0]})
+    evaluation = rows.evaluation(model, own, {EFFUSION: [0.5, np.nan, -3.0], PNEUMONIA: [1.0, -1.0, 0.0]})
     before = select(engine, "select * from predictions order by task, image")
     with engine.begin() as connection:
-        made = connection.scalar(
+        evaluation_id = connection.scalar(
             text(
                 "insert into intervention_evaluation"
                 " (evaluation_id, target_list_id, kind, changes, images, seed, version, pictures)"
@@ -321,7 +327,7 @@ def test_interventions_are_in_their_own_views_and_in_no_other(engine: Engine, ro
             {"e": evaluation, "t": other},
         )
         for task, logits in ((EFFUSION, [0.25, "NaN", "NaN"]), (PNEUMONIA, [-1.0, 2.0, "NaN"])):
-            values = {"i": made, "t": task, "l": logits}
+            values = {"i": evaluation_id, "t": task, "l": logits}
             connection.execute(
                 text("insert into intervention_score values (:i, :t, cast(:l as real[]))"), values
             )
@@ -332,12 +338,12 @@ def test_interventions_are_in_their_own_views_and_in_no_other(engine: Engine, ro
         for name in ("test_dataset", "target_dataset", "kind", "changes", "images", "random_seed", "scores")
     ]
     assert about == ["nih", "openi", "noise", {"noise_added": 2.5}, 2, 7, None]
-    found = select(engine, "select * from intervention_predictions order by task, image")
-    got = [(r["task"], r["image"], r["logit_before"], r["logit_after"], r["label"]) for r in found]
-    assert got == [
+    view = select(engine, "select * from intervention_predictions order by task, image")
+    rows_seen = [(r["task"], r["image"], r["logit_before"], r["logit_after"], r["label"]) for r in view]
+    assert rows_seen == [
         ("Effusion", "i1", 0.5, 0.25, 1),
         ("Pneumonia", "i1", 1.0, -1.0, None),
         ("Pneumonia", "i2", -1.0, 2.0, None),
     ]
-    assert found[0]["probability_before"] == pytest.approx(expit(0.5))
-    assert found[0]["probability_after"] == pytest.approx(expit(0.25))
+    assert view[0]["probability_before"] == pytest.approx(expit(0.5))
+    assert view[0]["probability_after"] == pytest.approx(expit(0.25))

@@ -47,8 +47,8 @@ def texts(node):
             yield from texts(key)
             yield from texts(value)
     elif isinstance(node, list):
-        for each in node:
-            yield from texts(each)
+        for item in node:
+            yield from texts(item)
     else:
         yield str(node)
 
@@ -58,7 +58,7 @@ def examples():
     return dict(line.split("=", 1) for line in lines if line and not line.startswith("#"))
 
 
-def test_only_keys_that_compose_knows_and_only_volumes_that_are_declared():
+def test_the_file_has_only_keys_that_compose_knows_and_declared_volumes():
     for name, service in SERVICES.items():
         assert service.keys() <= KEYS, name
         for volume in service.get("volumes", []):
@@ -78,17 +78,17 @@ def test_images_are_pinned_to_a_version():
     assert any("--constraint constraints.txt" in line for line in lines)
 
 
-def test_no_secret_has_a_default_and_all_are_in_the_example():
-    named = {match.groups() for text in texts(FILE) for match in VARIABLE.finditer(text)}
+def test_no_secret_has_a_default_and_the_example_lists_all():
+    variables = {match.groups() for text in texts(FILE) for match in VARIABLE.finditer(text)}
     harmless = {"GPU", "POSTGRES_HOST", "STORAGE_HOST", "PREFECT_HOST", "EXPLORER_ADDRESS"}
-    for variable, how, _ in named:
-        assert (how == ":-") == (variable in harmless), f"{variable} {how}"
-    assert {variable for variable, how, _ in named if how == ":?"} == set(examples())
+    for variable, operator, _ in variables:
+        assert (operator == ":-") == (variable in harmless), f"{variable} {operator}"
+    assert {variable for variable, operator, _ in variables if operator == ":?"} == set(examples())
     assert not any(examples().values())
     assert ".env" in (ROOT / ".gitignore").read_text().split()
 
 
-def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
+def test_each_database_password_goes_only_to_the_services_that_need_it():
     """The superuser's to who makes the roles, the owner's to migrations; all others write or read."""
     holders = {
         "POSTGRES_PASSWORD": {"postgres", "roles"},
@@ -97,8 +97,8 @@ def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
         "PSEUDONYM_KEY": {"explorer"},
     }
     for secret, allowed in holders.items():
-        named = {name for name, service in SERVICES.items() if f"${{{secret}:" in " ".join(texts(service))}
-        assert named == allowed, secret
+        services = {name for name, service in SERVICES.items() if f"${{{secret}:" in " ".join(texts(service))}
+        assert services == allowed, secret
     for name, service in SERVICES.items():
         assert "env_file" not in service, f"{name} would get every secret"
         for variable, value in (service.get("environment") or {}).items():
@@ -108,38 +108,38 @@ def test_each_password_of_the_database_goes_to_who_needs_it_and_nobody_else():
     assert SERVICES["prefect"]["environment"]["PREFECT_API_DATABASE_MIGRATE_ON_START"] == "false"
 
 
-def test_the_explorer_can_only_read_and_only_this_machine_sees_it():
+def test_the_explorer_only_reads_and_only_this_machine_reaches_it():
     service = SERVICES["explorer"]
-    said = " ".join(texts(service))
-    assert not any(f"{secret}_PASSWORD" in said for secret in ("WRITER", "OWNER", "POSTGRES"))
+    words = " ".join(texts(service))
+    assert not any(f"{secret}_PASSWORD" in words for secret in ("WRITER", "OWNER", "POSTGRES"))
     assert service["volumes"] == ["home:/var/lib/xray:ro"]
     assert [resolve(port, {}) for port in service["ports"]] == ["127.0.0.1:5100:5100"]
 
 
-def test_what_is_waited_for_can_come():
+def test_every_service_that_others_wait_for_can_become_ready():
     for name, service in SERVICES.items():
-        for other, how in service.get("depends_on", {}).items():
-            if how["condition"] == "service_healthy":
+        for other, conditions in service.get("depends_on", {}).items():
+            if conditions["condition"] == "service_healthy":
                 assert "healthcheck" in SERVICES[other], f"{name} waits for {other}"
             else:
-                assert how["condition"] == "service_completed_successfully"
+                assert conditions["condition"] == "service_completed_successfully"
                 assert other in ONE_SHOT
             assert not SERVICES[other].get("profiles"), f"{name} waits for {other}, which may not be started"
     assert {name for name, service in SERVICES.items() if service["restart"] == "no"} == ONE_SHOT
 
 
-def test_the_servers_are_set_as_those_of_xray_up(tmp_path):
+def test_the_servers_have_the_settings_of_xray_up(tmp_path):
     for name, value in server_settings().items():
         if name != "PREFECT_LOGGING_SERVER_LEVEL":
             assert SERVICES["prefect"]["environment"][name] == value, name
-    place = Stack(tmp_path)
-    for which in ("prefect", "mlflow", "explorer"):
-        own = server_environment(which, place, Databases("x", "m", "p"))
-        assert own.keys() - {"PREFECT_LOGGING_SERVER_LEVEL"} <= SERVICES[which]["environment"].keys()
+    stack = Stack(tmp_path)
+    for server in ("prefect", "mlflow", "explorer"):
+        own = server_environment(server, stack, Databases("x", "m", "p"))
+        assert own.keys() - {"PREFECT_LOGGING_SERVER_LEVEL"} <= SERVICES[server]["environment"].keys()
     for name in ("PREFECT_UI_API_URL", "PREFECT_API_DATABASE_MIGRATE_ON_START"):
         assert (
             SERVICES["prefect"]["environment"][name]
-            == server_environment("prefect", place, Databases("x", "m", "p"))[name]
+            == server_environment("prefect", stack, Databases("x", "m", "p"))[name]
         )
     assert "log_min_duration_statement" in SERVICES["postgres"]["command"]
 
@@ -152,14 +152,14 @@ def test_a_gpu_worker_is_the_cpu_worker_with_a_gpu():
     assert gpu["profiles"] == ["gpu"]
 
 
-def resolve(text: str, given: Mapping[str, str]) -> str:
+def resolve(text: str, variables: Mapping[str, str]) -> str:
     """What Compose makes of ${NAME}, ${NAME:-default} and ${NAME:?message}."""
 
     def value(match: re.Match[str]) -> str:
-        name, how, rest = match.groups()
-        if given.get(name):
-            return given[name]
-        assert how == ":-", f"{name} is missing: {rest}"
+        name, operator, rest = match.groups()
+        if variables.get(name):
+            return variables[name]
+        assert operator == ":-", f"{name} is missing: {rest}"
         return str(rest)
 
     return VARIABLE.sub(value, text)
@@ -178,17 +178,17 @@ class Natively:
         self.postgres = installation_for(folder / "postgres")
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
-    def here(self, text: str) -> str:
+    def resolved(self, text: str) -> str:
         """The same text for this machine: loopback for service names, our ports, a folder for the volume."""
-        found = resolve(text, self.secrets)
-        named = r"(postgres|storage|prefect|mlflow|0\.0\.0\.0|127\.0\.0\.1|localhost)"
+        resolved = resolve(text, self.secrets)
+        hosts = r"(postgres|storage|prefect|mlflow|0\.0\.0\.0|127\.0\.0\.1|localhost)"
         for port, own in self.ports.items():
-            found = re.sub(rf"\b{named}:{port}\b", f"127.0.0.1:{own}", found)
-            found = found.replace(f"--port {port}", f"--port {own}")
-        found = found.replace("--host 0.0.0.0", "--host 127.0.0.1")
+            resolved = re.sub(rf"\b{hosts}:{port}\b", f"127.0.0.1:{own}", resolved)
+            resolved = resolved.replace(f"--port {port}", f"--port {own}")
+        resolved = resolved.replace("--host 0.0.0.0", "--host 127.0.0.1")
         # a name, not a number: with a number for a host, boto3 asks for buckets in another way
-        found = found.replace(f"http://127.0.0.1:{self.ports['9000']}", self.storage)
-        return found.replace("/var/lib/xray", str(self.folder))
+        resolved = resolved.replace(f"http://127.0.0.1:{self.ports['9000']}", self.storage)
+        return resolved.replace("/var/lib/xray", str(self.folder))
 
     @property
     def storage(self) -> str:
@@ -197,21 +197,23 @@ class Natively:
 
     def start(self, name: str, command: Sequence[str] = ()) -> "subprocess.Popen[bytes]":
         """Start a service by the file's command, or by another."""
-        kept = {
+        environment = {
             k: v for k, v in os.environ.items() if not k.startswith(("XRAY_", "PREFECT_", "MLFLOW_", "AWS_"))
         }
-        own = {k: self.here(v) for k, v in SERVICES[name]["environment"].items()}
+        own = {k: self.resolved(v) for k, v in SERVICES[name]["environment"].items()}
         if not command:
-            python, *rest = shlex.split(self.here(SERVICES[name]["command"]))
+            python, *rest = shlex.split(self.resolved(SERVICES[name]["command"]))
             assert python == "python"
             command = [sys.executable, *rest]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         # the image has one Python, which `python` names: workers start flow runs by that name
-        kept["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), kept.get("PATH", os.defpath)])
+        environment["PATH"] = os.pathsep.join(
+            [str(Path(sys.executable).parent), environment.get("PATH", os.defpath)]
+        )
         with (self.folder / f"{name}.log").open("wb") as log:
             process = subprocess.Popen(
                 command,
-                env={**kept, **own, "PYTHONPATH": path},
+                env={**environment, **own, "PYTHONPATH": path},
                 cwd=self.folder,
                 stdout=log,
                 stderr=log,
@@ -223,9 +225,9 @@ class Natively:
     def start_postgres(self) -> None:
         """The command of the file on new data. What the image does before: a cluster of the file's user and database."""
         data, password = self.folder / "postgres", self.folder / "postgres.password"
-        asked = {k: self.here(v) for k, v in SERVICES["postgres"]["environment"].items()}
+        settings = {k: self.resolved(v) for k, v in SERVICES["postgres"]["environment"].items()}
         data.mkdir(mode=0o700)
-        password.write_text(asked["POSTGRES_PASSWORD"])
+        password.write_text(settings["POSTGRES_PASSWORD"])
         launcher = find_launcher(data)
         launcher.owns(data)
         launcher.owns(password)
@@ -236,15 +238,15 @@ class Natively:
             launcher.path_for(password) as secret,
             (self.folder / "postgres.log").open("wb") as log,
         ):
-            done = launcher.run(
+            initdb = launcher.run(
                 [
                     *(postgres.program("initdb"), f"--pgdata={own.name}", f"--pwfile={secret.name}"),
-                    *(f"--username={asked['POSTGRES_USER']}", "--auth=scram-sha-256"),
+                    *(f"--username={settings['POSTGRES_USER']}", "--auth=scram-sha-256"),
                     *("--encoding=UTF8", "--locale=C"),
                 ],
                 descriptors=(*own.descriptors, *secret.descriptors),
             )
-            assert done.returncode == 0, done.stdout
+            assert initdb.returncode == 0, initdb.stdout
             command = [postgres.program(program), *options, "-D", own.name, "-p", self.ports["5432"]]
             process = launcher.start(
                 [*command, "-c", "unix_socket_directories="], log.fileno(), own.descriptors
@@ -253,13 +255,13 @@ class Natively:
         self.wait_healthy("postgres")
         with closing(self.connect("postgres")) as connection:
             connection.autocommit = True
-            connection.cursor().execute(f'create database "{asked["POSTGRES_DB"]}"')
+            connection.cursor().execute(f'create database "{settings["POSTGRES_DB"]}"')
 
     def connect(self, database: str, **login: str) -> Any:
         """A connection to PostgreSQL, as the superuser or with another login."""
         superuser = {"user": "xray", "password": self.secrets["POSTGRES_PASSWORD"]}
-        where = {"host": "127.0.0.1", "port": self.ports["5432"], "dbname": database}
-        return psycopg2.connect(**(where | superuser | login))
+        target = {"host": "127.0.0.1", "port": self.ports["5432"], "dbname": database}
+        return psycopg2.connect(**(target | superuser | login))
 
     def start_storage(self) -> Any:
         """S3; a client of it, with the credentials that the services have."""
@@ -281,28 +283,28 @@ class Natively:
                 assert client.list_buckets()["Buckets"] == []
                 return client
             except EndpointConnectionError:
-                assert time.monotonic() < deadline, self.said("storage")
+                assert time.monotonic() < deadline, self.output_of("storage")
                 time.sleep(0.5)
 
     def finish(self, name: str) -> None:
         """Run a one-shot service, which must succeed."""
         code = self.start(name).wait(300)
-        assert code == 0, self.said(name)
+        assert code == 0, self.output_of(name)
 
-    def said(self, name: str) -> str:
+    def output_of(self, name: str) -> str:
         """The end of a service's log."""
         return (self.folder / f"{name}.log").read_text(errors="replace")[-3000:]
 
     def wait_healthy(self, name: str) -> None:
         """Until the service's own health check says that it is well."""
-        how, *_, program = SERVICES[name]["healthcheck"]["test"]
-        command = [sys.executable, "-c", self.here(program)]
-        if how == "CMD-SHELL":  # pg_isready
+        kind, *_, program = SERVICES[name]["healthcheck"]["test"]
+        command = [sys.executable, "-c", self.resolved(program)]
+        if kind == "CMD-SHELL":  # pg_isready
             tool, *options = shlex.split(program)
             command = [self.postgres.program(tool), "-h", "127.0.0.1", "-p", self.ports["5432"], *options]
         deadline = time.monotonic() + 240
         while subprocess.run(command, capture_output=True).returncode:
-            assert self.processes[name].poll() is None, self.said(name)
+            assert self.processes[name].poll() is None, self.output_of(name)
             assert time.monotonic() < deadline, f"{name} is not healthy"
             time.sleep(1)
 
@@ -320,9 +322,9 @@ class Natively:
 
 @pytest.fixture
 def natively(tmp_path):
-    found = Natively(tmp_path)
-    yield found
-    found.stop()
+    instance = Natively(tmp_path)
+    yield instance
+    instance.stop()
 
 
 class Prefect:
@@ -333,9 +335,9 @@ class Prefect:
 
     def run(self, deployment: str, parameters: Mapping[str, Any], seconds: float) -> None:
         """Run a deployment to its end, which must be a good one."""
-        found = self.api.get(f"/deployments/name/{deployment}")
+        deployment_of = self.api.get(f"/deployments/name/{deployment}")
         body = {"parameters": parameters}
-        run = self.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+        run = self.api.post(f"/deployments/{deployment_of['id']}/create_flow_run", body)["id"]
         deadline = time.monotonic() + seconds
         while (state := self.api.get(f"/flow_runs/{run}")["state"])["type"] != "COMPLETED":
             assert state["type"] not in ("FAILED", "CRASHED", "CANCELLED"), state["message"]
@@ -350,9 +352,9 @@ def check_roles(natively: Natively) -> None:
             cursor.execute("select distinct tableowner from pg_tables where schemaname = 'public'")
             assert cursor.fetchall() == [("xray_owner",)]
         writer = {"user": "xray_writer", "password": natively.secrets["WRITER_PASSWORD"]}
-        opened = closing(natively.connect(database, **writer))
+        connecting = closing(natively.connect(database, **writer))
         refused = pytest.raises(psycopg2.errors.InsufficientPrivilege)
-        with opened as connection, connection.cursor() as cursor, refused:
+        with connecting as connection, connection.cursor() as cursor, refused:
             cursor.execute("create table mine (x int)")
 
 
@@ -367,11 +369,11 @@ def check_explorer(natively: Natively, status: int) -> None:
         answer = urllib.request.urlopen(request, timeout=30).status
     except urllib.error.HTTPError as error:
         answer = error.code
-    assert answer == status, natively.said("explorer")
+    assert answer == status, natively.output_of("explorer")
 
 
 @pytest.mark.slow
-def test_the_roles_of_the_file(natively):
+def test_the_file_creates_the_database_roles(natively):
     natively.start_postgres()
     natively.start_storage()
     for name in ("roles", "migrate", "roles"):
@@ -388,7 +390,7 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
     for name in ("roles", "migrate") * 2:  # twice, as every `docker compose up` does
         natively.finish(name)
     check_roles(natively)
-    assert [each["Name"] for each in s3.list_buckets()["Buckets"]] == ["mlflow"]
+    assert [bucket["Name"] for bucket in s3.list_buckets()["Buckets"]] == ["mlflow"]
     natively.start("mlflow")
     natively.start("prefect")
     natively.wait_healthy("prefect")
@@ -411,9 +413,9 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
     (tmp_path / "tiny.toml").write_text(TINY, encoding="utf-8")
     prefect.run("study/phantom", {"study": str(tmp_path / "tiny.toml")}, 900)
     listed = s3.get_paginator("list_objects_v2").paginate(Bucket="mlflow")
-    kept = [each["Key"] for page in listed for each in page.get("Contents", [])]
-    assert sum(key.endswith(".safetensors") for key in kept) == 3
-    assert any(key.endswith("report/report.html") for key in kept)
+    keys = [item["Key"] for page in listed for item in page.get("Contents", [])]
+    assert sum(key.endswith(".safetensors") for key in keys) == 3
+    assert any(key.endswith("report/report.html") for key in keys)
     assert not (tmp_path / "mlflow").exists(), "weights were kept in a folder, too"
     with closing(natively.connect("xray")) as connection, connection.cursor() as cursor:
         # scored with weights that came back from S3
@@ -423,6 +425,6 @@ def test_every_command_works_in_its_own_environment(natively, tmp_path):
         assert cursor.fetchone()[0] > 0
         cursor.execute("select pg_sleep(1.1)")
     check_explorer(natively, 200)
-    assert "pg_sleep(1.1)" in natively.said("postgres")  # the log of slow queries
+    assert "pg_sleep(1.1)" in natively.output_of("postgres")  # the log of slow queries
     for name in (*working, "explorer", "mlflow", "prefect", "storage", "postgres"):
         assert natively.processes[name].poll() is None, name

@@ -55,15 +55,15 @@ class Installation:
 
     def ask(self, query: str) -> list[dict[str, str]]:
         """The rows of `xray sql --csv`, in this process, which saves a start of Python."""
-        said = CliRunner().invoke(
+        result = CliRunner().invoke(
             cli, ["sql", "--csv", query], env={"XRAY_HOME": self.environment["XRAY_HOME"]}
         )
-        assert said.exit_code == 0, f"{query}\n{said.output}{said.exception}"
-        return list(csv.DictReader(io.StringIO(said.stdout)))
+        assert result.exit_code == 0, f"{query}\n{result.output}{result.exception}"
+        return list(csv.DictReader(io.StringIO(result.stdout)))
 
     def shell(self, command: str, folder: Path) -> str:
         """Run a command in a folder; what it prints. A command that fails is an AssertionError with its messages."""
-        done = subprocess.run(
+        process = subprocess.run(
             ["sh", "-euc", command],
             cwd=folder,
             env=self.environment,
@@ -71,13 +71,13 @@ class Installation:
             text=True,
             timeout=500,
         )
-        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
+        assert process.returncode == 0, f"{command}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+        return process.stdout
 
 
 def _blocks(page: str, language: str | None = None) -> list[Block]:
     text = (ROOT / page).read_text(encoding="utf-8")
-    found = [
+    blocks = [
         Block(
             match["language"],
             match["text"],
@@ -86,10 +86,10 @@ def _blocks(page: str, language: str | None = None) -> list[Block]:
         )
         for match in FENCE.finditer(text)
     ]
-    assert 2 * len(found) == len(re.findall(r"^```", text, re.M)), (
+    assert 2 * len(blocks) == len(re.findall(r"^```", text, re.M)), (
         f"{page}: a fence has no language or no end"
     )
-    return [block for block in found if language in (None, block.language)]
+    return [block for block in blocks if language in (None, block.language)]
 
 
 @pytest.fixture(scope="session")
@@ -112,10 +112,10 @@ def installation(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> It
         "PYTHONPATH": str(ROOT),
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
     }
-    kept = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
-    found = Installation({**kept, **own})
+    variables = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
+    installation_of = Installation({**variables, **own})
     (folder / "demo.toml").write_text(DEMO)
     copy_home(prepared, home)
     with acquire(home):
-        found.shell("xray study run demo.toml", folder)
-        yield found
+        installation_of.shell("xray study run demo.toml", folder)
+        yield installation_of

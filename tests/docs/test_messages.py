@@ -117,13 +117,13 @@ def too_fast(folder: Path, engine: Engine, rate: float = 1e30, batch: int = 4) -
     )
 
 
-def nobody(folder: Path, engine: Engine, where: dict[str, str]) -> None:
+def nobody(folder: Path, engine: Engine, context: dict[str, str]) -> None:
     pictures(folder, 30)
     register_request(engine, request(folder), "corrected")
-    conditions = tuple(Condition(column, (value,)) for column, value in where.items())
-    asked = ModelRequest("s", "some", ("ours",), "corrected", Recipe(), 0, (), conditions)
+    conditions = tuple(Condition(column, (value,)) for column, value in context.items())
+    request_of = ModelRequest("s", "some", ("ours",), "corrected", Recipe(), 0, (), conditions)
     with engine.begin() as connection:
-        part_cohorts(connection, asked, "train")
+        part_cohorts(connection, request_of, "train")
 
 
 def other_weights(folder: Path, engine: Engine) -> None:
@@ -156,8 +156,8 @@ CAUSES: dict[str, Callable[[Path, Engine], None]] = {
     "no task has both positives and negatives in the training part": one_class,
     "the loss is not finite": too_fast,
     "times that of guessing, and stays there": partial(too_fast, rate=1e4, batch=2),
-    "there is no column 'Sex' to choose images by": partial(nobody, where={"Sex": "M"}),
-    "image of ours fits": partial(nobody, where={"view": "LL"}),
+    "there is no column 'Sex' to choose images by": partial(nobody, context={"Sex": "M"}),
+    "image of ours fits": partial(nobody, context={"view": "LL"}),
     "is the same as configuration": bad_study(
         'name = "s"\n[[datasets]]\nname = "d"\n[[configuration]]\nname = "e"\n'
     ),
@@ -172,6 +172,6 @@ def test_every_documented_message_has_its_cause():
 
 
 @pytest.mark.parametrize("message", CAUSES)
-def test_the_message_is_what_a_user_gets(message, tmp_path, engine):
+def test_each_documented_message_is_the_one_that_a_user_gets(message, tmp_path, engine):
     with pytest.raises(XrayError, match=re.escape(message)):
         CAUSES[message](tmp_path, engine)

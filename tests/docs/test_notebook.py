@@ -18,19 +18,19 @@ assert page.stat().st_size > 10_000 and forest.read_bytes().startswith(b"\\x89PN
 """
 
 
-def test_it_runs_and_finds_what_was_planted(database: str, tmp_path: Path) -> None:
+def test_the_notebook_runs_and_finds_the_planted_causes(database: str, tmp_path: Path) -> None:
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     code = ["".join(cell["source"]) for cell in cells if cell["cell_type"] == "code"]
     script = tmp_path / "notebook.py"
     script.write_text("\n".join([*code, CHECKS]))
     own = {"XRAY_HOME": str(tmp_path / "home"), "XRAY_DATABASE_URL": database.replace("+psycopg2", "")}
-    ended = subprocess.run(
+    process = subprocess.run(
         [sys.executable, script], cwd=tmp_path, env=os.environ | own, capture_output=True, text=True
     )
-    assert ended.returncode == 0, ended.stderr
+    assert process.returncode == 0, process.stderr
 
 
-def test_it_is_stored_without_outputs() -> None:
+def test_the_notebook_is_stored_without_outputs() -> None:
     """What a run printed is of that run: readers make their own."""
     cells = json.loads(NOTEBOOK.read_text())["cells"]
     assert not any(cell.get("outputs") for cell in cells)

@@ -29,7 +29,7 @@ def read(page: str) -> str:
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_links_lead_somewhere(page):
+def test_every_link_has_a_target(page):
     targets = re.findall(r"\]\(([^)#:]+)\)", read(page)) + re.findall(r'src="([^"]+)"', read(page))
     assert [target for target in targets if not ((ROOT / page).parent / target).exists()] == []
 
@@ -39,7 +39,7 @@ def test_every_page_is_in_the_index_of_questions():
     assert listed == {page.name for page in (ROOT / "docs").glob("*.md")} - {"README.md"}
 
 
-def test_decisions_are_numbered_and_under_a_page():
+def test_decisions_are_numbered_and_each_is_linked_from_a_page():
     pages = sorted((ROOT / "docs/decisions").glob("*.md"))
     assert len({page.name[:4] for page in pages}) == len(pages)
     for page in pages:
@@ -49,22 +49,22 @@ def test_decisions_are_numbered_and_under_a_page():
         assert len(text) < 4000
 
 
-def test_queries_of_the_sql_page(blocks, installation):
-    found = {}
+def test_the_queries_of_the_sql_page_run(blocks, installation):
+    answers = {}
     for block in blocks("docs/sql.md", "sql"):
         rows = installation.ask(block.text)
         assert rows, f"docs/sql.md, line {block.line}: no row"
-        found[tuple(rows[0])] = rows
+        answers[tuple(rows[0])] = rows
     agreement = {
         (row["dataset"], row["task"]): float(row["agreement"])
-        for row in found["dataset", "task", "agreement"]
+        for row in answers["dataset", "task", "agreement"]
     }
     assert agreement["phantom-a", "Mass"] == 1
     assert agreement["phantom-d", "Mass"] == 0
     assert agreement["phantom-d", "Infiltration"] < 0.9
 
 
-def test_relations_of_the_sql_page_have_these_columns(installation):
+def test_relations_have_the_columns_that_the_sql_page_names(installation):
     documented = {
         name: [
             c.strip()
@@ -85,17 +85,17 @@ def test_relations_of_the_sql_page_have_these_columns(installation):
     assert {name: set(columns) for name, columns in documented.items()} == views
 
 
-def test_tables_of_the_sql_page_are_there(installation):
+def test_the_tables_that_the_sql_page_names_exist(installation):
     (paragraph,) = re.findall(r"^### Tables\n\n(.*?)\n\n", read("docs/sql.md"), re.M | re.S)
-    named = set(re.findall(r"`(\w+)`", paragraph))
+    names = set(re.findall(r"`(\w+)`", paragraph))
     query = "select table_name from information_schema.tables where table_schema = 'public'"
-    there = {row["table_name"] for row in installation.ask(query)}
-    assert named == set(READABLE)
-    assert named <= there
+    tables = {row["table_name"] for row in installation.ask(query)}
+    assert names == set(READABLE)
+    assert names <= tables
     may_read = "select table_name from information_schema.table_privileges where privilege_type = 'SELECT'"
     granted = {row["table_name"] for row in installation.ask(f"{may_read} and table_schema = 'public'")}
-    assert named <= granted
-    assert there - granted == {"alembic_version"} & there
+    assert names <= granted
+    assert tables - granted == {"alembic_version"} & tables
 
 
 def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
@@ -108,27 +108,27 @@ def test_study_keys_are_shown_with_their_defaults(blocks, tmp_path):
     for key in ("title", "question", "protocol", "kinds", "seeds", "recipe"):
         assert getattr(whole, key) == getattr(short, key), key
     assert (whole.kinds, whole.question) == (KINDS, QUESTION)
-    shown = tomllib.loads(block.text)
+    example = tomllib.loads(block.text)
     fields = {field.name for field in dataclasses.fields(Recipe)} - {
         "network",
         "augmentation",
     } | {"name"}
-    assert set(shown["network"]) | set(shown["training"]) == fields
-    assert set(shown["augmentation"]) == set(dataclasses.asdict(Recipe().augmentation))
+    assert set(example["network"]) | set(example["training"]) == fields
+    assert set(example["augmentation"]) == set(dataclasses.asdict(Recipe().augmentation))
 
 
-def test_every_task_and_reader_is_named():
+def test_the_pages_name_every_task_and_reader():
     page = read("docs/your-own-study.md")
     flat = " ".join(page.split())
     assert ", ".join(TASKS) in flat
-    named = re.search(r"published: (.*?)\.", flat)
-    assert named
+    names = re.search(r"published: (.*?)\.", flat)
+    assert names
     own = {"manifest", "dicom", "labels"}
-    assert set(re.findall(r"`(\w+)`", named[1])) == set(sources()) - own
+    assert set(re.findall(r"`(\w+)`", names[1])) == set(sources()) - own
     assert all(f"`{name}`" in flat or f'"{name}"' in flat for name in own)
 
 
-def test_a_site_of_your_own_is_drawn(blocks, tmp_path, monkeypatch):
+def test_the_site_file_of_the_page_can_be_drawn(blocks, tmp_path, monkeypatch):
     (sites,) = blocks("docs/phantom-sites.md", "toml")
     (tmp_path / "my_sites.toml").write_text(sites.text)
     (site,) = load_sites(tmp_path / "my_sites.toml").values()
@@ -141,7 +141,7 @@ def test_a_site_of_your_own_is_drawn(blocks, tmp_path, monkeypatch):
         assert "Nodule" not in next(csv.reader(file))
 
 
-def test_every_key_of_a_site_is_named():
+def test_the_page_names_every_key_of_a_site():
     page = read("docs/phantom-sites.md")
     for part in (Images, Labelling):
         (comment,) = re.findall(rf"\.{part.__name__.lower()}\] +# (.*)", page)

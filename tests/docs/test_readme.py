@@ -21,7 +21,7 @@ def answers(blocks, installation) -> list[list[dict[str, str]]]:
     return [installation.ask(block.text) for block in blocks(README, "sql")]
 
 
-def test_queries_have_rows_but_that_of_missing_work(answers):
+def test_every_query_has_rows_except_that_of_missing_work(answers):
     assert len(answers) >= 5
     assert all(answers[:-1])
     assert answers[-1] == []
@@ -52,7 +52,7 @@ def test_one_image_has_a_row_per_model_and_task(answers):
     assert keys == [(t, m, s) for t in ("Effusion", "Mass") for m in ("phantom-a", "phantom-d") for s in "01"]
 
 
-def test_groups_of_sex_add_up_to_the_test_cohorts(answers, installation):
+def test_the_counts_by_sex_add_up_to_the_test_cohorts(answers, installation):
     whole = installation.ask(
         "select test_dataset, n from auc_results where trained_on = 'phantom-a' and seed = 0 and task = 'Cardiomegaly'"
     )
@@ -62,24 +62,24 @@ def test_groups_of_sex_add_up_to_the_test_cohorts(answers, installation):
     assert sums == {row["test_dataset"]: int(row["n"]) for row in whole}
 
 
-def test_ensembles_made_in_sql_are_those_that_are_stored(answers, installation):
+def test_ensembles_computed_in_sql_equal_the_stored_ones(answers, installation):
     stored = installation.ask(
         "select trained_on, test_dataset, auc from auc_results"
         " where study = 'phantom' and seed is null and task = 'Infiltration'"
     )
-    expected, found = (
+    expected, computed = (
         {(row["trained_on"], row["test_dataset"]): float(row["auc"]) for row in rows}
         for rows in (stored, answers[3])
     )
-    assert found == pytest.approx(expected, abs=1e-3)
-    assert len(found) == 4
+    assert computed == pytest.approx(expected, abs=1e-3)
+    assert len(computed) == 4
 
 
-def test_a_query_typed_into_a_shell(blocks, installation, tmp_path):
+def test_the_query_for_the_shell_runs(blocks, installation, tmp_path):
     query = blocks(README, "sql")[1].text
-    said = installation.shell(f'xray sql "{query}"', tmp_path)
-    assert said.startswith("task ")
-    assert len(said.splitlines()) == 2 + 2 * 4
+    output = installation.shell(f'xray sql "{query}"', tmp_path)
+    assert output.startswith("task ")
+    assert len(output.splitlines()) == 2 + 2 * 4
 
 
 def test_the_csv_and_the_study_are_well_formed(blocks, tmp_path):
@@ -93,23 +93,23 @@ def test_the_csv_and_the_study_are_well_formed(blocks, tmp_path):
     assert [d.name for d in read_study(tmp_path / "study.toml").datasets] == ["ours", "theirs"]
 
 
-def test_a_study_of_your_own(blocks, installation, tmp_path):
+def test_the_study_of_your_own_runs(blocks, installation, tmp_path):
     for name, site in (("ours", "alpha"), ("theirs", "bravo")):
         write_site(load_sites()[site], tmp_path / name, patients=60, size=64, seed=1)
     (study,) = blocks(README, "toml")
     (tmp_path / "my_study.toml").write_text(study.text)
     (commands,) = (block for block in blocks(README, "sh") if block.run)
-    said = installation.shell(commands.text, tmp_path)
-    assert "ours: registered" in said
-    assert "Trained 6 of 6 models" in said
+    output = installation.shell(commands.text, tmp_path)
+    assert "ours: registered" in output
+    assert "Trained 6 of 6 models" in output
     assert re.search(
-        r"models trained +6 of 6\n +evaluations missing +0\n +analyses current +(\d+) of \1", said
+        r"models trained +6 of 6\n +evaluations missing +0\n +analyses current +(\d+) of \1", output
     )
     again = json.loads(installation.shell("xray study run my_study.toml --json", tmp_path))
     assert (again["trained"], again["evaluated"], again["analysed"]) == (0, 0, 0)
 
 
-def test_links_and_pictures_are_there():
+def test_links_and_pictures_exist():
     text = (ROOT / README).read_text(encoding="utf-8")
     targets = re.findall(r"\]\(([^)#:]+)\)", text) + re.findall(r'src="([^"]+)"', text)
     assert targets

@@ -93,8 +93,8 @@ class Home:
 
     def environment(self) -> dict[str, str]:
         """The environment of a user: nothing of this process's own settings of the platform."""
-        given = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        return {**given, "XRAY_HOME": str(self.path), "PYTHONPATH": str(PROJECT), **self.variables}
+        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
+        return {**environment, "XRAY_HOME": str(self.path), "PYTHONPATH": str(PROJECT), **self.variables}
 
     def start(self, *arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
         """Start a command and leave it running."""
@@ -126,7 +126,7 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Done:
+class FinishedRun:
     """A study that was run: the home, what the command printed, how long it took, and its databases, held open."""
 
     home: Home
@@ -140,15 +140,15 @@ class Done:
         url = self.databases.prefect_libpq if database == "prefect" else getattr(self.databases, database)
         return create_engine(url, poolclass=NullPool)
 
-    def ask(self, query: str, database: str = "xray", **given: Any) -> pd.DataFrame:
+    def ask(self, query: str, database: str = "xray", **parameters: Any) -> pd.DataFrame:
         """Rows of a query to one of the three databases."""
         with self._engine(database).connect() as connection:
-            answer = connection.execute(text(query), given)
+            answer = connection.execute(text(query), parameters)
             return pd.DataFrame(answer.all(), columns=list(answer.keys()))
 
     def counts(self) -> dict[str, int]:
         """Rows of every table of the three databases."""
-        found = {}
+        counts = {}
         for database in ("xray", "mlflow", "prefect"):
             with self._engine(database).connect() as connection:
                 tables = connection.scalars(
@@ -156,8 +156,8 @@ class Done:
                 ).all()
                 for table in tables:
                     rows = connection.scalar(text(f'select count(*) from "{table}"'))
-                    found[f"{database}.{table}"] = int(rows)
-        return found
+                    counts[f"{database}.{table}"] = int(rows)
+        return counts
 
     def report(self, study: str) -> dict[str, bytes]:
         """The files of a study's report."""
@@ -166,37 +166,39 @@ class Done:
 
 
 Typed = tuple[Any, str, str]
-Runner = Callable[..., Done]
+Runner = Callable[..., FinishedRun]
 
 
 @pytest.fixture(scope="session")
 def run_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
     """Runs a command in a new home, or a copy of one, then holds the home's server until the session ends."""
-    with ExitStack() as held:
+    with ExitStack() as stack:
 
-        def run(arguments: Sequence[str | Path], name: str, file: Path, copied: Path | None = None) -> Done:
+        def run(
+            arguments: Sequence[str | Path], name: str, file: Path, copied: Path | None = None
+        ) -> FinishedRun:
             home = Home(tmp_path_factory.mktemp(f"folder of {name}") / "xray home")
             if copied is not None:
                 copy_home(copied, home.path)
             began = time.monotonic()
-            done = home.run(*arguments)
+            process = home.run(*arguments)
             seconds = time.monotonic() - began
             with pytest.MonkeyPatch.context() as patch:
                 patch.delenv("XRAY_DATABASE_URL", raising=False)
-                found = held.enter_context(databases(home.path))
-            return Done(home, file, done.stdout, done.stderr, seconds, found)
+                urls = stack.enter_context(databases(home.path))
+            return FinishedRun(home, file, process.stdout, process.stderr, seconds, urls)
 
         yield run
 
 
 @pytest.fixture(scope="session")
-def demo(run_study: Runner) -> Done:
+def demo(run_study: Runner) -> FinishedRun:
     """`xray demo`, run once. Whatever changes its home belongs in a study of its own."""
     return run_study(["demo"], "demo", PROJECT / "studies" / "phantom.toml")
 
 
 @pytest.fixture(scope="session")
-def predictions(demo: Done) -> pd.DataFrame:
+def predictions(demo: FinishedRun) -> pd.DataFrame:
     """Every row of the view `predictions` of the demo."""
     return demo.ask("select * from predictions")
 
@@ -210,7 +212,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def tiny(run_study: Runner, tiny_file: Path, prepared: Path) -> Done:
+def tiny(run_study: Runner, tiny_file: Path, prepared: Path) -> FinishedRun:
     """The tiny study, run to its end undisturbed."""
     return run_study(["study", "run", tiny_file], "tiny", tiny_file, prepared)
 
@@ -222,16 +224,18 @@ def typed(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -
     def run(home: Home, *arguments: str) -> Typed:
         monkeypatch.setenv("XRAY_HOME", str(home.path))
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as caught:
             main(list(arguments))
         printed = capsys.readouterr()
-        return ended.value.code, printed.out, printed.err
+        return caught.value.code, printed.out, printed.err
 
     return run
 
 
 @pytest.fixture
-def call(tiny: Done, monkeypatch: pytest.MonkeyPatch, typed: Callable[..., Typed]) -> Callable[..., Typed]:
+def call(
+    tiny: FinishedRun, monkeypatch: pytest.MonkeyPatch, typed: Callable[..., Typed]
+) -> Callable[..., Typed]:
     """Runs a command on the tiny study in this process."""
     monkeypatch.setenv("XRAY_DATABASE_URL", tiny.databases.psql())
     return partial(typed, tiny.home)

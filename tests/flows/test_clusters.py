@@ -31,36 +31,36 @@ FILE = TINY.replace("seeds = [0]", "seeds = [0, 1]")
 
 
 @pytest.mark.parametrize(
-    ("given", "named"),
+    ("setting", "address"),
     [
         ("", None),
         ("dask://10.0.0.1:8786", Cluster("dask", "10.0.0.1:8786")),
         ("ray://[::1]:10001", Cluster("ray", "[::1]:10001")),
     ],
 )
-def test_one_setting_names_the_cluster(given, named, monkeypatch):
-    monkeypatch.setenv("XRAY_TASK_RUNNER", given)
-    assert cluster() == named
-    assert named is None or named.is_local == (named.kind == "ray")
+def test_one_setting_names_the_cluster(setting, address, monkeypatch):
+    monkeypatch.setenv("XRAY_TASK_RUNNER", setting)
+    assert cluster() == address
+    assert address is None or address.is_local == (address.kind == "ray")
 
 
 @pytest.mark.parametrize(
-    "given", ["tcp://h:1", "dask://h", "dask://:8786", "dask://h:many", "dask://h:1/x", "dask"]
+    "setting", ["tcp://h:1", "dask://h", "dask://:8786", "dask://h:many", "dask://h:1/x", "dask"]
 )
-def test_what_names_no_cluster_is_refused(given, monkeypatch):
-    monkeypatch.setenv("XRAY_TASK_RUNNER", given)
+def test_an_address_that_names_no_cluster_is_refused(setting, monkeypatch):
+    monkeypatch.setenv("XRAY_TASK_RUNNER", setting)
     with pytest.raises(
         XrayError, match="XRAY_TASK_RUNNER: expected dask://HOST:PORT or ray://HOST:PORT, found"
     ):
         Pool(1).duplicate()
 
 
-def test_a_flow_run_has_this_machines_processes_where_no_cluster_is_named(monkeypatch):
+def test_without_a_cluster_a_flow_run_uses_this_machines_processes(monkeypatch):
     monkeypatch.delenv("XRAY_TASK_RUNNER", raising=False)
     assert type(Pool(3).duplicate()) is Pool
 
 
-def test_a_cluster_needs_what_its_workers_share_and_its_extra(monkeypatch):
+def test_a_cluster_needs_shared_databases_and_artifacts_and_its_extra(monkeypatch):
     monkeypatch.setenv("XRAY_TASK_RUNNER", "dask://10.0.0.1:8786")
     for name in ("XRAY_DATABASE_URL", "XRAY_ARTIFACTS", "PREFECT_API_URL"):
         monkeypatch.delenv(name, raising=False)
@@ -76,16 +76,16 @@ def test_a_cluster_needs_what_its_workers_share_and_its_extra(monkeypatch):
         Pool(1).duplicate()
 
 
-def test_tasks_that_a_cluster_gave_up_are_told_in_one_sentence():
+def test_tasks_that_a_cluster_gave_up_are_reported_in_one_sentence():
     class KilledWorker(Exception):
         __module__, __qualname__ = "distributed.scheduler", "KilledWorker"
 
-    class Given:
+    class GivenUp:
         def result(self):
             raise KilledWorker("task-1", "worker-1")
 
     with pytest.raises(XrayError, match="training models: the cluster gave up: workers were killed"):
-        result("training models", Given())
+        result("training models", GivenUp())
 
 
 def test_a_worker_without_the_databases_refuses(monkeypatch):
@@ -120,21 +120,21 @@ class Shared:
     def new(self, name: str) -> dict[str, str]:
         """Empty databases and an empty bucket."""
         self.server.create_database(name)
-        given = {key.lower(): value for key, value in SECRETS.items()}
-        region = given.pop("aws_default_region")
-        client = boto3.client("s3", endpoint_url=self.storage, region_name=region, **given)
+        variables = {key.lower(): value for key, value in SECRETS.items()}
+        region = variables.pop("aws_default_region")
+        client = boto3.client("s3", endpoint_url=self.storage, region_name=region, **variables)
         client.create_bucket(Bucket=name, CreateBucketConfiguration={"LocationConstraint": region})
         return self.variables(name)
 
 
 @pytest.fixture(scope="module")
-def started() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
+def processes() -> Iterator[Callable[..., subprocess.Popen[bytes]]]:
     """Starts programs that are ended with the module."""
     with ExitStack() as stack:
 
         def start(arguments: Sequence[object], log: Path, **variables: str) -> subprocess.Popen[bytes]:
             process = subprocess.Popen(
-                [str(each) for each in arguments],
+                [str(argument) for argument in arguments],
                 env={
                     **os.environ,
                     "PYTHONPATH": os.pathsep.join(sys.path),
@@ -170,10 +170,10 @@ def kill_all(mark: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def shared(tmp_path_factory, started, free_ports) -> Iterator[Shared]:
+def shared(tmp_path_factory, processes, free_ports) -> Iterator[Shared]:
     folder = tmp_path_factory.mktemp("shared")
     port = free_ports()
-    started([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], folder / "storage.log")
+    processes([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", port], folder / "storage.log")
     with acquire(folder / "server") as server:
         until(lambda: listens(port), 120, lambda: (folder / "storage.log").read_text())
         yield Shared(folder, server, f"http://127.0.0.1:{port}")
@@ -197,10 +197,10 @@ def listens(port: int) -> bool:
         return asking.connect_ex(("127.0.0.1", port)) == 0
 
 
-def until(true: Callable[[], bool], seconds: float, what: Callable[[], object]) -> None:
+def until(true: Callable[[], bool], seconds: float, content: Callable[[], object]) -> None:
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, what()
+        assert time.monotonic() < deadline, content()
         time.sleep(0.05)
 
 
@@ -225,7 +225,7 @@ def outcome(url: str, home: Path) -> dict[str, Any]:
         "models": "select key, trained_on, seed, recipe::text, best_epoch, validation_auc from model",
         "predictions": "select * from predictions",
     }
-    found: dict[str, Any] = {}
+    tables: dict[str, Any] = {}
     with create_engine(url, poolclass=NullPool).connect() as connection:
         views = connection.scalars(
             text("select viewname from pg_views where viewname like '%\\_results'")
@@ -240,11 +240,11 @@ def outcome(url: str, home: Path) -> dict[str, Any]:
             if ordered:  # made of ids: the order of rows is what counts
                 frame = frame.sort_values("position", ignore_index=True).drop(columns="position")
             rows = list(map(repr, frame.itertuples(index=False, name=None)))
-            found[name] = rows if ordered else sorted(rows)
+            tables[name] = rows if ordered else sorted(rows)
     for file in sorted((home / "reports" / "tiny").iterdir()):
         if file.suffix != ".html":
-            found[file.name] = file.read_bytes()
-    return found
+            tables[file.name] = file.read_bytes()
+    return tables
 
 
 @dataclass
@@ -268,18 +268,18 @@ def own(variables: dict[str, str], folder: Path, name: str) -> dict[str, str]:
     return {**variables, "XRAY_HOME": str(folder / f"home of {name}"), "XRAY_WORKER": name}
 
 
-def dask_workers(started: Any, ports: Any, variables: dict[str, str], folder: Path) -> Workers:
+def dask_workers(processes: Any, ports: Any, variables: dict[str, str], folder: Path) -> Workers:
     port = ports()
     log = folder / "scheduler.log"
     command = [sys.executable, "-m", "distributed.cli.dask_scheduler", "--host", "127.0.0.1", "--port", port]
-    started([*command, "--dashboard-address", "127.0.0.1:0"], log, **dict.fromkeys(clusters.SHARED, ""))
+    processes([*command, "--dashboard-address", "127.0.0.1:0"], log, **dict.fromkeys(clusters.SHARED, ""))
     until(lambda: listens(port), 120, log.read_text)
 
     def add(name: str) -> None:
         command = [sys.executable, "-m", "distributed.cli.dask_worker", f"tcp://127.0.0.1:{port}"]
         options = ["--nthreads", 1, "--no-nanny", "--no-dashboard", "--name", name, "--host", "127.0.0.1"]
         local = ["--local-directory", folder / f"spill {name}"]
-        started([*command, *options, *local], folder / f"{name}.log", **own(variables, folder, name))
+        processes([*command, *options, *local], folder / f"{name}.log", **own(variables, folder, name))
 
     return Workers(f"dask://127.0.0.1:{port}", add, folder)
 
@@ -290,7 +290,7 @@ def begun(process: subprocess.Popen[bytes], log: Path, words: str) -> bool:
     return process.poll() is None
 
 
-def ray_workers(started: Any, ports: Any, variables: dict[str, str], folder: Path) -> Workers:
+def ray_workers(processes: Any, ports: Any, variables: dict[str, str], folder: Path) -> Workers:
     """A head that computes nothing, and nodes of one core."""
     head, client = ports(), ports()
     log = folder / "head.log"
@@ -299,14 +299,14 @@ def ray_workers(started: Any, ports: Any, variables: dict[str, str], folder: Pat
     quiet = {"RAY_memory_monitor_refresh_ms": "0"}
     command = ["--head", "--port", head, "--ray-client-server-port", client, "--num-cpus", 0]
     temporary = ["--include-dashboard", "false", "--temp-dir", f"/tmp/ray-{os.getpid()}"]
-    started([*ray, *command, *temporary, *local], log, **dict.fromkeys(clusters.SHARED, ""), **quiet)
+    processes([*ray, *command, *temporary, *local], log, **dict.fromkeys(clusters.SHARED, ""), **quiet)
     until(lambda: listens(client), 180, log.read_text)
 
     def add(name: str) -> None:
         command = [*ray, "--address", f"127.0.0.1:{head}", "--num-cpus", 1, *local]
         log = folder / f"{name}.log"
         for _ in range(6):  # a node that takes longer than 30 seconds to begin gives up
-            process = started(command, log, **own(variables, folder, name), **quiet)
+            process = processes(command, log, **own(variables, folder, name), **quiet)
             if begun(process, log, "block forever"):
                 return
         raise AssertionError(log.read_text())
@@ -320,13 +320,13 @@ KINDS = {"dask": dask_workers, "ray": ray_workers}
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @pytest.mark.parametrize("kind", KINDS)
-def test_two_workers_of_which_one_is_killed_come_to_the_results_of_one_machine(
-    kind, shared, study, alone, started, free_ports, tmp_path
+def test_a_cluster_that_loses_a_worker_gives_the_results_of_one_machine(
+    kind, shared, study, alone, processes, free_ports, tmp_path
 ):
     if importlib.util.find_spec(f"prefect_{kind}") is None:
         pytest.skip(f"the extra is not installed: pip install 'xray[{kind}]'")
     variables = shared.new(kind)
-    workers = KINDS[kind](started, free_ports, variables, tmp_path)
+    workers = KINDS[kind](processes, free_ports, variables, tmp_path)
     for name in ("one", "two"):
         workers.add(name)
     path = os.pathsep.join([str(PROJECT), os.environ.get("PYTHONPATH", "")])
@@ -362,11 +362,11 @@ def test_two_workers_of_which_one_is_killed_come_to_the_results_of_one_machine(
         assert by & {"two", "three"}, table
     assert ask_all(url, "select 1 from evaluation where provenance ->> 'worker' = 'one'") == set()
     assert not list(home.path.glob("mlflow/artifacts/**/*.safetensors"))
-    here = outcome(url, home.path)
-    assert here.keys() == alone.keys()
+    expected = outcome(url, home.path)
+    assert expected.keys() == alone.keys()
     assert len(alone["auc_results"]) > 100
     for name, content in alone.items():
-        assert here[name] == content, name
+        assert expected[name] == content, name
 
 
 def ask(url: str, query: str) -> int:

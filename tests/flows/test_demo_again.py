@@ -18,7 +18,7 @@ def test_a_second_demo_does_nothing_quickly_and_says_so(demo):
     took = time.monotonic() - began
     assert took < SECONDS
     assert took < demo.seconds / 4
-    assert "All 18 models were trained, scored and analysed already: nothing was to be done" in again.stdout
+    assert "All 18 models were trained, scored and analysed already: nothing to do" in again.stdout
     assert "Trained" not in again.stdout
     assert demo.counts() == rows
     assert demo.report("phantom") == files
@@ -34,8 +34,8 @@ def test_both_runs_print_the_same_table(demo):
 
 
 def test_status_says_that_nothing_is_left_to_do(demo):
-    told = demo.home.run("study", "status", demo.file).stdout
-    assert told.splitlines() == [
+    output = demo.home.run("study", "status", demo.file).stdout
+    assert output.splitlines() == [
         "phantom: Four synthetic hospitals whose differences are known",
         "  datasets ready       4 of 4",
         "  models trained       18 of 18",

@@ -43,33 +43,33 @@ def failing(demo) -> pd.DataFrame:
         " where study = 'phantom' and auc_drop is not null"
     )
     rows["lost"] = (rows["auc_drop"] >= 0.1) & (rows["drop_lower"] > 0)
-    where = rows.groupby(["test_dataset", "task"])
-    return rows[where["lost"].transform("all")]
+    groups = rows.groupby(["test_dataset", "task"])
+    return rows[groups["lost"].transform("all")]
 
 
 def on_the_first_screen(page: Page, text: str) -> bool:
     """Whether an element with this text is seen whole without scrolling."""
-    boxes = [each.bounding_box() for each in page.get_by_text(text).all() if each.is_visible()]
+    boxes = [element.bounding_box() for element in page.get_by_text(text).all() if element.is_visible()]
     return any(box is not None and box["y"] + box["height"] <= HEIGHT for box in boxes)
 
 
-def test_labels_are_to_blame_at_phantom_d_without_scrolling(page, failing):
-    here = failing[failing["test_dataset"] == "phantom-d"]
-    assert set(here["task"]) == {"Infiltration", "Mass"}
-    assert set(here["verdict"]) == {"label"}
-    for task, rows in here.groupby("task"):
+def test_the_first_screen_blames_labels_at_phantom_d(page, failing):
+    cells = failing[failing["test_dataset"] == "phantom-d"]
+    assert set(cells["task"]) == {"Infiltration", "Mass"}
+    assert set(cells["verdict"]) == {"label"}
+    for task, rows in cells.groupby("task"):
         low, high = rows["auc_ab"].min(), rows["auc_ab"].max()
-        for said in (f"{task} fails at phantom-d", "To blame: labels", f"AUC {low:.2f} to {high:.2f}"):
+        for phrase in (f"{task} fails at phantom-d", "To blame: labels", f"AUC {low:.2f} to {high:.2f}"):
             sentences = page.locator("li", has_text=f"{task} fails at phantom-d")
-            assert said in sentences.inner_text()
+            assert phrase in sentences.inner_text()
         assert on_the_first_screen(page, f"{task} fails at phantom-d")
         for name in rows["trained_on_a"]:
             assert name in sentences.inner_text()
 
 
-def test_each_cell_that_fails_in_the_results_fails_on_the_page_and_no_other(page, failing):
+def test_the_page_shows_exactly_the_cells_that_fail_in_the_results(page, failing):
     sites = page.locator("table.answer thead th").all_inner_texts()[1:]
-    said = set()
+    failures = set()
     for row in page.locator("table.answer tbody tr").all():
         box = row.bounding_box()
         assert box is not None
@@ -77,8 +77,8 @@ def test_each_cell_that_fails_in_the_results_fails_on_the_page_and_no_other(page
         cells = [cell.inner_text().split("\n")[0] for cell in row.locator("td").all()]
         assert set(cells) <= {"works", "fails", "cannot say"}
         task = row.locator("th").inner_text()
-        said |= {(site, task) for site, cell in zip(sites, cells, strict=True) if cell == "fails"}
-    assert said == set(zip(failing["test_dataset"], failing["task"], strict=True))
+        failures |= {(site, task) for site, cell in zip(sites, cells, strict=True) if cell == "fails"}
+    assert failures == set(zip(failing["test_dataset"], failing["task"], strict=True))
 
 
 def test_the_terminal_and_the_markdown_begin_with_the_same_sentences(page, demo):
@@ -93,33 +93,35 @@ def test_the_terminal_and_the_markdown_begin_with_the_same_sentences(page, demo)
         assert sentence in terminal
 
 
-def test_the_last_line_is_the_page_and_a_command_finds_it(demo):
+def test_the_last_line_is_the_path_of_the_page_and_xray_report_finds_it(demo):
     last = demo.output.rstrip().splitlines()[-1]
     page = demo.home.path / "reports" / "phantom" / "report.html"
     assert last.endswith("reports/phantom/report.html")
     assert len(demo.output.split("reports/phantom/")) < 4, "the path of the page, not of 43 files"
     for study in ("phantom", demo.file):
         assert demo.home.run("report", study).stdout.strip() == str(page.resolve())
-    told = demo.home.run("report", "fantom", exit_code=1).stderr
-    assert re.search(r"study 'fantom' has no page .* there are pages of phantom", told)
+    error = demo.home.run("report", "fantom", exit_code=1).stderr
+    assert re.search(r"study 'fantom' has no page .* there are pages of phantom", error)
     demo.home.run("report", "close", "phantom", exit_code=2)
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_it_can_be_read_by_everybody(page, look):
+def test_the_page_is_accessible(page, look):
     page.emulate_media(color_scheme=look)
     for folded in (True, False):
         if not folded:
             page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-        found = Axe().run(page).response["violations"]
-        assert [each["id"] for each in found if each["impact"] in ("serious", "critical")] == []
+        violations = Axe().run(page).response["violations"]
+        assert [
+            violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")
+        ] == []
 
 
-def test_it_is_readable_on_a_phone(page):
+def test_the_page_is_readable_on_a_phone(page):
     page.set_viewport_size({"width": 390, "height": 844})
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_it_prints_on_few_pages(page):
+def test_the_page_prints_on_few_sheets(page):
     printed = page.pdf(format="A4", prefer_css_page_size=True)
     assert len(re.findall(rb"/Type\s*/Page\b", printed)) <= 12

@@ -35,13 +35,13 @@ def ensembles(predictions: pd.DataFrame) -> dict[tuple[str, str, str], pd.DataFr
     """(trained on, test dataset, task) → one row per image: logit, the mean of the seeds' logits, and label."""
     test = predictions[predictions["part"] == "test"].astype({"logit": np.float32}).astype({"logit": float})
     mean = test.groupby([*WHERE, "image"], sort=False).agg(logit=("logit", "mean"), label=("label", "first"))
-    return {where: rows.droplevel(WHERE) for where, rows in mean.groupby(WHERE, sort=False)}
+    return {key: rows.droplevel(WHERE) for key, rows in mean.groupby(WHERE, sort=False)}
 
 
 # Counts
 
 
-def test_models_times_images_times_trained_tasks(demo, predictions):
+def test_predictions_are_models_times_images_times_trained_tasks(demo, predictions):
     sizes = demo.ask(
         "select dataset.name, length from cohort join dataset on dataset.id = dataset_id"
         " join image_list on image_list.id = cohort.image_list_id where part = 'test'"
@@ -54,11 +54,11 @@ def test_models_times_images_times_trained_tasks(demo, predictions):
         (name, seed) for name in TRAINED_ON for seed in (0, 1)
     )
     n_tasks = {name: len(TASKS - NOT_LABELLED.get(name, set())) for name in TRAINED_ON}
-    (counted,) = demo.ask("select count(*) as n from predictions")["n"]
-    assert counted == len(predictions) == n_images * sum(2 * n_tasks[name] for name in TRAINED_ON)
+    (n_rows,) = demo.ask("select count(*) as n from predictions")["n"]
+    assert n_rows == len(predictions) == n_images * sum(2 * n_tasks[name] for name in TRAINED_ON)
 
 
-def test_one_row_per_model_image_and_task_with_its_names(demo, predictions):
+def test_predictions_has_one_row_per_model_image_and_task(demo, predictions):
     assert not predictions.duplicated(["model", "test_dataset", "part", "image", "task"]).any()
     assert set(predictions["part"]) == {"test"}
     assert predictions[["logit", "probability", "patient", "view", "age", "sex"]].notna().all().all()
@@ -70,7 +70,7 @@ def test_one_row_per_model_image_and_task_with_its_names(demo, predictions):
     assert set(predictions["view"]) == {"PA", "AP"}
 
 
-def test_labels_are_those_of_the_manifests(demo, predictions):
+def test_stored_labels_equal_those_of_the_manifests(demo, predictions):
     """The label of every row is that of the site's own CSV; it is missing just where the site says nothing."""
     for site in SITES:
         folder = demo.home.path / "phantom" / f"{site}-0"
@@ -78,8 +78,8 @@ def test_labels_are_those_of_the_manifests(demo, predictions):
         rows = predictions[predictions["test_dataset"] == site]
         assert set(rows.loc[rows["label"].notna(), "task"]) == labelled(site)
         for task in labelled(site):
-            mine = rows[rows["task"] == task]
-            assert (manifest.loc[mine["image"], task].to_numpy() == mine["label"].to_numpy()).all()
+            own = rows[rows["task"] == task]
+            assert (manifest.loc[own["image"], task].to_numpy() == own["label"].to_numpy()).all()
         patients = manifest.loc[rows["image"], "patient_id"].to_numpy()
         assert (patients == rows["patient"].to_numpy()).all()
 
@@ -115,37 +115,39 @@ def test_auc_rows_are_complete(demo):
         assert math.isnan(row.upper)
 
 
-def test_auc_of_every_seed_is_that_of_scikit_learn(demo, predictions):
+def test_the_auc_of_every_seed_equals_scikit_learn(demo, predictions):
     stored = demo.ask("select * from auc_results where seed is not null and auc is not null")
-    found = stored.set_index([*WHERE, "seed"])[["auc", "n", "n_pos"]].to_dict("index")
-    known = predictions[predictions["label"].notna()]
+    aucs = stored.set_index([*WHERE, "seed"])[["auc", "n", "n_pos"]].to_dict("index")
+    labelled = predictions[predictions["label"].notna()]
     checked = 0
-    for key, rows in known.groupby([*WHERE, "seed"]):
-        row = found[key]
+    for key, rows in labelled.groupby([*WHERE, "seed"]):
+        row = aucs[key]
         expected = roc_auc_score(rows["label"], rows["logit"])
         assert row["auc"] == pytest.approx(expected, abs=1e-12), key
         assert (row["n"], row["n_pos"]) == (len(rows), rows["label"].sum()), key
         checked += 1
-    assert checked == len(found) == len(stored)
+    assert checked == len(aucs) == len(stored)
 
 
-def test_auc_of_every_ensemble_is_that_of_scikit_learn(demo, ensembles):
+def test_the_auc_of_every_ensemble_equals_scikit_learn(demo, ensembles):
     stored = demo.ask("select * from auc_results where seed is null and auc is not null")
-    found = stored.set_index(WHERE)[["auc", "n", "n_pos"]].to_dict("index")
+    aucs = stored.set_index(WHERE)[["auc", "n", "n_pos"]].to_dict("index")
     checked = 0
     for key, rows in ensembles.items():
-        known = rows[rows["label"].notna()]
-        if known.empty:
-            assert key not in found
+        labelled = rows[rows["label"].notna()]
+        if labelled.empty:
+            assert key not in aucs
             continue
-        row = found[key]
-        assert row["auc"] == pytest.approx(roc_auc_score(known["label"], known["logit"]), abs=1e-12), key
-        assert (row["n"], row["n_pos"]) == (len(known), known["label"].sum()), key
+        row = aucs[key]
+        assert row["auc"] == pytest.approx(roc_auc_score(labelled["label"], labelled["logit"]), abs=1e-12), (
+            key
+        )
+        assert (row["n"], row["n_pos"]) == (len(labelled), labelled["label"].sum()), key
         checked += 1
-    assert checked == len(found) == len(stored)
+    assert checked == len(aucs) == len(stored)
 
 
-def test_auc_in_sql_is_that_of_the_stored_rows(demo):
+def test_auc_in_sql_equals_the_stored_rows(demo):
     in_sql = demo.ask(
         "select trained_on, test_dataset, task, seed, auc(array_agg(logit), array_agg(label)) as value"
         " from predictions where trained_on = 'phantom-a' group by 1, 2, 3, 4"
@@ -175,15 +177,15 @@ def pooled(ensembles, trained_on: str, task: str) -> pd.DataFrame:
     return rows[rows["label"].notna()]
 
 
-def test_every_kappa_is_that_of_scikit_learn(demo, ensembles):
+def test_every_kappa_equals_scikit_learn(demo, ensembles):
     stored = demo.ask("select * from agreement_results where study = 'phantom'")
     checked = undefined = 0
     for row in stored.itertuples():
         own = ensembles[row.reference, row.test_dataset, row.task]
         other = ensembles[row.trained_on, row.test_dataset, row.task].reindex(own.index)
-        known = own["label"].notna().to_numpy()
-        labels = own["label"].to_numpy()[known].astype(int)
-        first, second = own["logit"].to_numpy()[known], other["logit"].to_numpy()[known]
+        labelled = own["label"].notna().to_numpy()
+        labels = own["label"].to_numpy()[labelled].astype(int)
+        first, second = own["logit"].to_numpy()[labelled], other["logit"].to_numpy()[labelled]
         cut = youden_point(labels, first)
         if row.rule == "target":
             other_cut = youden_point(labels, second)
@@ -205,7 +207,7 @@ def test_every_kappa_is_that_of_scikit_learn(demo, ensembles):
     assert checked > 300
 
 
-def test_there_is_a_kappa_for_every_model_against_the_sites_own_by_both_rules(demo):
+def test_every_model_has_a_kappa_against_the_sites_own_by_both_rules(demo):
     stored = demo.ask("select * from agreement_results where study = 'phantom'")
     expected = {
         (site, task, site, trained_on, rule)
@@ -216,20 +218,20 @@ def test_there_is_a_kappa_for_every_model_against_the_sites_own_by_both_rules(de
         for rule in ("target", "own")
     }
     columns = ["test_dataset", "task", "reference", "trained_on", "rule"]
-    found = list(stored[columns].itertuples(index=False, name=None))
-    assert len(found) == len(set(found))
-    of_itself = {row for row in found if row[2] == row[3]}
-    assert set(found) - of_itself == expected
+    keys = list(stored[columns].itertuples(index=False, name=None))
+    assert len(keys) == len(set(keys))
+    of_itself = {row for row in keys if row[2] == row[3]}
+    assert set(keys) - of_itself == expected
     assert {row[4] for row in of_itself} <= {"target"}
 
 
 # Leave one site out
 
 
-def test_every_difference_is_that_of_two_aucs_of_scikit_learn(demo, ensembles):
+def test_every_difference_is_that_of_two_scikit_learn_aucs(demo, ensembles):
     stored = demo.ask("select * from auc_difference_results where study = 'phantom'")
     plays = {"own": "{site}", "all-but-site": "all-but-{site}", "all": "all"}
-    found = set()
+    compared = set()
     for row in stored.itertuples():
         names = tuple(plays[arm].format(site=row.test_dataset) for arm in (row.arm_a, row.arm_b))
         assert (row.trained_on_a, row.trained_on_b) == names
@@ -242,13 +244,13 @@ def test_every_difference_is_that_of_two_aucs_of_scikit_learn(demo, ensembles):
         assert row.auc_b == pytest.approx(values[1], abs=1e-12)
         assert row.difference == pytest.approx(values[0] - values[1], abs=1e-12)
         assert row.lower <= row.difference <= row.upper
-        found.add((row.test_dataset, row.task, frozenset((row.arm_a, row.arm_b))))
+        compared.add((row.test_dataset, row.task, frozenset((row.arm_a, row.arm_b))))
     pairs = [frozenset(pair) for pair in (*pairwise(plays), ("own", "all"))]
-    assert found == {(site, task, pair) for site in SITES for task in labelled(site) for pair in pairs}
-    assert len(stored) == len(found)
+    assert compared == {(site, task, pair) for site in SITES for task in labelled(site) for pair in pairs}
+    assert len(stored) == len(compared)
 
 
-def test_adjusted_p_values_are_holms_over_the_study(demo):
+def test_adjusted_p_values_follow_holm_over_the_study(demo):
     from statsmodels.stats.multitest import multipletests
 
     stored = demo.ask("select * from auc_difference_results where study = 'phantom' and p is not null")

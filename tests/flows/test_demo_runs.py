@@ -36,7 +36,7 @@ def models(demo) -> pd.DataFrame:
 # MLflow
 
 
-def test_every_model_has_one_finished_run_and_there_are_no_others(demo, models):
+def test_every_model_has_exactly_one_finished_run(demo, models):
     runs = demo.ask("select * from runs where lifecycle_stage = 'active'", "mlflow").set_index("run_uuid")
     assert set(runs["status"]) == {"FINISHED"}
     assert len(models) == N_MODELS == models["mlflow_run_id"].nunique()
@@ -51,7 +51,7 @@ def test_every_model_has_one_finished_run_and_there_are_no_others(demo, models):
 def test_runs_have_the_parameters_of_the_recipe(demo, models):
     params = demo.ask("select * from params", "mlflow")
     for row in models.itertuples():
-        mine = params[params["run_uuid"] == row.mlflow_run_id].set_index("key")["value"].to_dict()
+        own = params[params["run_uuid"] == row.mlflow_run_id].set_index("key")["value"].to_dict()
         recipe = dict(row.recipe)
         strengths = {f"augmentation.{name}": value for name, value in recipe.pop("augmentation").items()}
         expected = {
@@ -64,30 +64,30 @@ def test_runs_have_the_parameters_of_the_recipe(demo, models):
             **recipe,
             **strengths,
         }
-        assert mine == {name: str(value) for name, value in expected.items()}
-        assert mine["epochs"] == str(N_EPOCHS)
+        assert own == {name: str(value) for name, value in expected.items()}
+        assert own["epochs"] == str(N_EPOCHS)
 
 
 def test_runs_have_the_metrics_of_every_epoch(demo, models):
     metrics = demo.ask("select * from metrics", "mlflow")
     for row in models.itertuples():
-        mine = metrics[metrics["run_uuid"] == row.mlflow_run_id]
+        own = metrics[metrics["run_uuid"] == row.mlflow_run_id]
         for name in ("loss", "validation_auc", "validation_auc/Effusion"):
-            one = mine[mine["key"] == name].sort_values("step")
+            one = own[own["key"] == name].sort_values("step")
             assert one["step"].tolist() == list(range(N_EPOCHS)), (row.name, name)
             assert np.isfinite(one["value"]).all()
-        epochs = mine[mine["key"] == "validation_auc"].set_index("step")["value"]
+        epochs = own[own["key"] == "validation_auc"].set_index("step")["value"]
         assert epochs[row.best_epoch] == pytest.approx(row.validation_auc, abs=1e-12)
         assert epochs.max() == epochs[row.best_epoch]
-        tasks = {key.partition("/")[2] for key in mine["key"] if "/" in key}
+        tasks = {key.partition("/")[2] for key in own["key"] if "/" in key}
         assert {"Nodule", "Emphysema"} - tasks == {
             "phantom-c": {"Nodule"},
             "phantom-d": {"Emphysema"},
         }.get(row.trained_on, set())
-        assert "image" not in " ".join(mine["key"])
+        assert "image" not in " ".join(own["key"])
 
 
-def test_runs_name_the_cohorts_that_went_in(demo, models):
+def test_runs_name_their_input_cohorts(demo, models):
     inputs = demo.ask(
         "select i.destination_id as run, d.name, d.digest, d.dataset_source, t.value as part from inputs i"
         " join datasets d on d.dataset_uuid = i.source_id"
@@ -103,17 +103,17 @@ def test_runs_name_the_cohorts_that_went_in(demo, models):
         of_run = inputs[inputs["run"] == row.mlflow_run_id]
         tested = of_run["name"][of_run["part"] == "test"]
         assert set(tested) == {f"phantom-{site}" for site in "abcd"}  # by AUCs, beside what it was trained on
-        mine = of_run[of_run["part"] != "test"]
-        names = (mine["name"] + " " + mine["part"]).tolist()
+        own = of_run[of_run["part"] != "test"]
+        names = (own["name"] + " " + own["part"]).tolist()
         assert sorted(names) == sorted(row.parts)
         assert len(names) == len(set(names))
-        for one in mine.itertuples():
+        for one in own.itertuples():
             whole = hashes[f"{one.name} {one.part}"]
             assert whole.startswith(one.digest)
             assert json.loads(one.dataset_source)["content_hash"] == whole
 
 
-def test_one_version_and_one_alias_per_model(demo, models):
+def test_every_model_has_one_version_and_one_alias(demo, models):
     versions = demo.ask("select * from model_versions", "mlflow")
     aliases = demo.ask("select * from registered_model_aliases", "mlflow")
     best = aliases[aliases["alias"] == "best"]
@@ -131,7 +131,7 @@ def test_one_version_and_one_alias_per_model(demo, models):
         assert points_at[row.mlflow_model, f"seed-{row.seed}"] == row.mlflow_version
 
 
-def test_weights_are_safetensors_and_nothing_else_can_hold_code(demo):
+def test_weights_are_safetensors_and_no_file_can_hold_code(demo):
     locations = demo.ask("select storage_location from model_versions", "mlflow")["storage_location"]
     for location in locations:
         folder = Path(unquote(urlparse(location).path))
@@ -141,8 +141,8 @@ def test_weights_are_safetensors_and_nothing_else_can_hold_code(demo):
         (weights,) = folder.rglob("model.safetensors")
         with safe_open(weights, framework="np") as file:
             assert tuple(json.loads(file.metadata()["tasks"])) == TASKS
-    kept = {path.suffix for path in (demo.home.path / "mlflow").rglob("*") if path.is_file()}
-    assert not kept & {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
+    suffixes = {path.suffix for path in (demo.home.path / "mlflow").rglob("*") if path.is_file()}
+    assert not suffixes & {".pkl", ".pickle", ".pt", ".pth", ".joblib"}
 
 
 SERVE = """
@@ -169,9 +169,9 @@ for number, name in enumerate(sys.argv[2:]):
 
 def read_as_anyone_would(folder: Path, images: list[str]) -> np.ndarray:
     """Pictures of the site from its files, without our code: (n, 1, size, size) in [-1024, 1024]."""
-    drawn = np.stack([np.asarray(Image.open(folder / f"{image}.png")) for image in images])
-    assert drawn.dtype == np.uint8
-    return (drawn[:, None] / 255 * 2048 - 1024).astype(np.float32)
+    images_read = np.stack([np.asarray(Image.open(folder / f"{image}.png")) for image in images])
+    assert images_read.dtype == np.uint8
+    return (images_read[:, None] / 255 * 2048 - 1024).astype(np.float32)
 
 
 def test_another_process_loads_models_without_unpickling_and_gets_the_stored_logits(
@@ -183,48 +183,48 @@ def test_another_process_loads_models_without_unpickling_and_gets_the_stored_log
         "models:/phantom.all-but-phantom-d/2": "phantom.all-but-phantom-d/2",
         "models:/phantom.phantom-c@seed-0": by_alias,
     }
-    there = predictions[predictions["test_dataset"] == "phantom-b"]
-    images = sorted(there["image"].unique())[:200]
+    scores = predictions[predictions["test_dataset"] == "phantom-b"]
+    images = sorted(scores["image"].unique())[:200]
     np.save(
         tmp_path / "pixels.npy",
         read_as_anyone_would(demo.home.path / "phantom" / "phantom-b-0" / "images", images),
     )
     own = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
     environment = {**own, "PYTHONPATH": str(PROJECT), "MLFLOW_TRACKING_URI": demo.databases.mlflow}
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", SERVE, "pixels.npy", *addresses],
         env=environment,
         cwd=tmp_path,
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     for number, model in enumerate(addresses.values()):
         logits = np.load(tmp_path / f"{number}.npy")
         assert logits.shape == (200, len(TASKS))
-        mine = there[there["model"] == model].pivot(index="image", columns="task", values="logit")
-        stored = mine.loc[images].to_numpy(np.float32)
-        columns = [TASKS.index(task) for task in mine.columns]
+        stored_logits = scores[scores["model"] == model].pivot(index="image", columns="task", values="logit")
+        stored = stored_logits.loc[images].to_numpy(np.float32)
+        columns = [TASKS.index(task) for task in stored_logits.columns]
         assert len(columns) >= 7
         np.testing.assert_allclose(logits[:, columns], stored, atol=1e-5, rtol=1e-6, err_msg=model)
         assert np.ptp(stored, axis=0).min() > 0.5, "logits that do not vary prove nothing"
 
 
-def test_the_proof_against_unpickling_can_fail(tmp_path):
+def test_the_check_against_unpickling_detects_unpickling(tmp_path):
     """The same process does refuse a pickle, by whichever way it is read."""
     (tmp_path / "x.pkl").write_bytes(pickle.dumps({"weights": [1.0]}))
     for read in ("pickle.load(file)", "torch.load(file)"):
         program = SERVE.split("import mlflow.pyfunc")[0] + f"with open('x.pkl', 'rb') as file: {read}"
-        done = subprocess.run(
+        process = subprocess.run(
             [sys.executable, "-c", program], capture_output=True, text=True, cwd=tmp_path, env={**os.environ}
         )
-        assert "something was unpickled" in done.stderr
+        assert "something was unpickled" in process.stderr
 
 
 # Prefect
 
 
-def test_one_completed_flow_run_and_its_task_runs(demo):
+def test_the_study_has_one_completed_flow_run_with_its_task_runs(demo):
     flows = demo.ask(
         "select f.name, r.id, r.state_type, r.parameters from flow_run r join flow f on f.id = r.flow_id",
         "prefect",
@@ -240,7 +240,7 @@ def test_one_completed_flow_run_and_its_task_runs(demo):
     assert {name: names[name] for name in expected} == expected
 
 
-def test_no_array_is_ever_handed_to_a_task(demo):
+def test_no_task_gets_an_array(demo):
     """Task parameters are names, numbers and paths: nothing that Prefect keeps is large."""
     sizes = demo.ask("select max(pg_column_size(t.*)) as n from task_run t", "prefect")
     assert sizes["n"].max() < 20_000
@@ -259,7 +259,7 @@ def test_the_first_run_says_what_it_did_and_what_to_do_next(demo):
         assert f" - {step}" in demo.messages
 
 
-def test_the_report_is_there_in_all_its_parts(demo):
+def test_the_report_has_all_its_files(demo):
     files = demo.report("phantom")
     names = ("auc", "leave_one_site_out", "agreement", "images_or_labels", "mean_auc", "threshold_transfer")
     names += (
@@ -283,10 +283,10 @@ def test_the_report_is_there_in_all_its_parts(demo):
 
 
 def test_the_csv_of_the_figure_has_the_stored_numbers(demo):
-    shown = pd.read_csv(demo.home.path / "reports" / "phantom" / "auc.csv")
+    table = pd.read_csv(demo.home.path / "reports" / "phantom" / "auc.csv")
     stored = demo.ask("select * from auc_results where study = 'phantom'")
     columns = ["trained_on", "test_dataset", "task", "seed"]
-    both = shown.merge(stored, on=columns, suffixes=("", "_stored"), how="outer", indicator=True)
+    both = table.merge(stored, on=columns, suffixes=("", "_stored"), how="outer", indicator=True)
     assert (both["_merge"] == "both").all()
     for column in ("n", "n_pos", "auc", "lower", "upper"):
         np.testing.assert_allclose(both[column], both[f"{column}_stored"], rtol=1e-12, err_msg=column)
@@ -295,7 +295,7 @@ def test_the_csv_of_the_figure_has_the_stored_numbers(demo):
 # the home
 
 
-def test_all_that_a_study_makes_is_for_its_owner_only(demo):
+def test_only_the_owner_can_read_the_files_of_a_study(demo):
     home = demo.home.path
     modes = {path: path.lstat().st_mode for path in (home, *home.rglob("*"))}
     assert len(modes) > 1000

@@ -43,14 +43,14 @@ def kappa(demo) -> pd.DataFrame:
 
 @pytest.mark.parametrize("task", CHANGED)
 def test_a_changed_label_breaks_the_transfer_beyond_both_intervals(auc, task):
-    there = auc.loc["phantom-a", "phantom-d", task]
+    elsewhere = auc.loc["phantom-a", "phantom-d", task]
     for home in (auc.loc["phantom-a", "phantom-a", task], auc.loc["phantom-d", "phantom-d", task]):
-        assert home.auc - there.auc > FALL
-        assert home.lower - there.upper > GAP
+        assert home.auc - elsewhere.auc > FALL
+        assert home.lower - elsewhere.upper > GAP
 
 
 @pytest.mark.parametrize("task", CHANGED)
-def test_the_pictures_are_not_to_blame(auc, task):
+def test_changed_labels_and_not_pictures_explain_the_loss(auc, task):
     """phantom-d's own model reads its own labels from the same kind of pictures."""
     assert auc.loc["phantom-d", "phantom-d", task].lower > LEAST
 
@@ -60,14 +60,14 @@ def test_an_inverted_label_is_worse_than_chance(auc):
 
 
 @pytest.mark.parametrize("task", CHANGED)
-def test_data_of_all_other_sites_do_not_make_up_for_another_label(left_out, task):
+def test_training_on_all_other_sites_does_not_make_up_for_another_label(left_out, task):
     row = left_out.loc["phantom-d", task]
     assert row.difference > FALL
     assert row.lower > GAP
     assert row.p_holm < 0.001
 
 
-def test_findings_of_one_meaning_go_over_to_phantom_d(auc, left_out):
+def test_findings_of_the_same_meaning_transfer_to_phantom_d(auc, left_out):
     same = set(left_out.loc["phantom-d"].index) - set(CHANGED)
     assert len(same) == 5
     for task in same:
@@ -102,7 +102,7 @@ def test_other_images_alone_cost_little(auc):
         assert foreign.lower > 0.5, task
 
 
-def test_data_of_other_sites_make_up_for_other_images(left_out):
+def test_training_on_other_sites_makes_up_for_other_images(left_out):
     """The other sites agree with phantom-b on all labels but the two that phantom-d changed."""
     for task, row in left_out.loc["phantom-b"].iterrows():
         if task not in CHANGED:

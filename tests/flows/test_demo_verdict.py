@@ -6,7 +6,7 @@ from urllib.parse import unquote, urlparse
 import pandas as pd
 import pytest
 
-from benchmarks.phantom_verdict import Planted, counting, drawn, outcome
+from benchmarks.phantom_verdict import Planted, counting, outcome, planted_causes
 from xray.data.phantom.sites import PHANTOM_TASKS, load_sites
 from xray.learning.network import load
 
@@ -25,7 +25,7 @@ def verdicts(demo) -> pd.DataFrame:
 
 @pytest.mark.parametrize("task", CHANGED)
 @pytest.mark.parametrize("pair", [("phantom-a", "phantom-d"), ("phantom-d", "phantom-a")])
-def test_changed_labels_are_called_labels(verdicts, pair, task):
+def test_changed_labels_get_the_verdict_labels(verdicts, pair, task):
     row = verdicts.loc[(*pair, task)]
     assert row.verdict == "label"
     assert row.p_adjusted < 0.001
@@ -33,30 +33,34 @@ def test_changed_labels_are_called_labels(verdicts, pair, task):
     assert row.assumption
 
 
-def test_labels_of_one_meaning_are_not_blamed_at_phantom_d(verdicts):
+def test_unchanged_labels_are_not_blamed_at_phantom_d(verdicts):
     for task, row in verdicts.loc["phantom-a", "phantom-d"].iterrows():
         if task not in CHANGED:
             assert row.verdict in ("none", "cannot tell"), (task, row)
 
 
-def test_other_images_alone_are_never_called_labels(verdicts):
+def test_other_images_alone_never_get_the_verdict_labels(verdicts):
     for pair in (("phantom-a", "phantom-b"), ("phantom-b", "phantom-a")):
-        said = verdicts.loc[pair]
-        assert len(said) == 8
-        assert set(said["verdict"]) <= {"none", "image", "cannot tell"}, said["verdict"]
-        assert (said["p_images_all"] < 0.001).all()
+        verdict = verdicts.loc[pair]
+        assert len(verdict) == 8
+        assert set(verdict["verdict"]) <= {"none", "image", "cannot tell"}, verdict["verdict"]
+        assert (verdict["p_images_all"] < 0.001).all()
 
 
 @pytest.fixture(scope="module")
 def planted(demo) -> dict[tuple[str, str, str], Planted]:
     """(A, B, task) → what was drawn between two sites, and what of it the models of A feel: measured, on other patients."""
     trained = demo.ask("select trained_on, mlflow_model as name, mlflow_version as version from model")
-    kept = demo.ask("select name, version, storage_location from model_versions", "mlflow")
+    versions = demo.ask("select name, version, storage_location from model_versions", "mlflow")
     networks: dict[str, list] = {}
-    for row in trained[trained["trained_on"].isin(SITES)].merge(kept, on=["name", "version"]).itertuples():
+    for row in (
+        trained[trained["trained_on"].isin(SITES)].merge(versions, on=["name", "version"]).itertuples()
+    ):
         (weights,) = Path(unquote(urlparse(row.storage_location).path)).rglob("model.safetensors")
         networks.setdefault(SITES[row.trained_on], []).append(load(weights))
-    assert {site: len(found) for site, found in networks.items()} == dict.fromkeys(SITES.values(), 2)
+    assert {site: len(networks_of) for site, networks_of in networks.items()} == dict.fromkeys(
+        SITES.values(), 2
+    )
     sites = {name: site for name, site in load_sites().items() if name in networks}
     measured = counting(sites, networks, seed=0, unseen=range(5_000, 5_600))
     return {
@@ -65,11 +69,11 @@ def planted(demo) -> dict[tuple[str, str, str], Planted]:
         for b in SITES
         if a != b
         for task in PHANTOM_TASKS
-        for causes in [drawn(sites[SITES[a]], sites[SITES[b]], task)]
+        for causes in [planted_causes(sites[SITES[a]], sites[SITES[b]], task)]
     }
 
 
-def test_what_a_cause_does_is_measured_as_it_was_drawn(planted):
+def test_the_measured_effect_of_a_cause_is_the_planted_one(planted):
     assert len(planted) == 12 * 8
     for task in CHANGED:
         for pair in (("phantom-a", "phantom-d"), ("phantom-d", "phantom-a")):
@@ -81,12 +85,12 @@ def test_what_a_cause_does_is_measured_as_it_was_drawn(planted):
     assert "label" in planted["phantom-a", "phantom-c", "Cardiomegaly"].counts, "the threshold is another"
 
 
-def test_verdicts_name_what_was_drawn(verdicts, planted):
-    said = {key: outcome(planted[key], row.verdict) for key, row in verdicts.iterrows()}
-    assert len(said) == 84
-    false = [key for key, of_it in said.items() if of_it == "false"]
+def test_verdicts_name_the_planted_causes(verdicts, planted):
+    outcomes = {key: outcome(planted[key], row.verdict) for key, row in verdicts.iterrows()}
+    assert len(outcomes) == 84
+    false = [key for key, of_it in outcomes.items() if of_it == "false"]
     assert len(false) <= 4, false
-    assert list(said.values()).count("exact") >= 0.6 * 84, said
+    assert list(outcomes.values()).count("exact") >= 0.6 * 84, outcomes
 
 
 def test_the_drop_is_the_sum_of_its_parts(verdicts):

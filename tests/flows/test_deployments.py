@@ -17,52 +17,62 @@ from xray.study import read_study
 ALL = read_file().deployments
 
 
-def named(flow):
-    return {each.name: each for each in ALL if load_flow_from_entrypoint(each.entrypoint).name == flow}
+def deployments_of(flow):
+    return {
+        deployment.name: deployment
+        for deployment in ALL
+        if load_flow_from_entrypoint(deployment.entrypoint).name == flow
+    }
 
 
-def test_the_file_is_what_the_studies_make():
+def test_the_file_is_generated_from_the_studies():
     assert FILE.read_text(encoding="utf-8") == as_yaml(), "python -m flows.deployments > flows/prefect.yaml"
 
 
-def test_every_promised_deployment_is_there():
+def test_every_documented_deployment_exists():
     sites = ("nih-cc", "san-juan-alicante", "stanford", "bidmc", "indiana")
     trainings = {"nih", "padchest", "chexpert", "mimic_ch", "mimic_nb", "openi", "google", "rsna", "all"}
     trainings |= {f"all-but-{site}" for site in sites} | {f"phantom-{letter}" for letter in "abcd"}
-    assert trainings <= named("train").keys()
-    assert named("study").keys() == {"paper", "paper-heads", "phantom", "phantom-heads", "pneumonia"}
+    assert trainings <= deployments_of("train").keys()
+    assert deployments_of("study").keys() == {"paper", "paper-heads", "phantom", "phantom-heads", "pneumonia"}
     for flow, name in (
         ("predict", "missing"),
         ("analyse", "all"),
         ("add-dataset", "default"),
         ("reevaluate", "missing"),
     ):
-        assert name in named(flow)
+        assert name in deployments_of(flow)
 
 
-@pytest.mark.parametrize("deployment", ALL, ids=lambda each: f"{each.entrypoint}/{each.name}")
-def test_parameters_are_those_of_the_flow_and_valid(deployment):
+@pytest.mark.parametrize(
+    "deployment", ALL, ids=lambda deployment: f"{deployment.entrypoint}/{deployment.name}"
+)
+def test_parameters_of_deployments_are_valid_for_their_flow(deployment):
     flow = load_flow_from_entrypoint(deployment.entrypoint)
     assert flow.validate_parameters(dict(deployment.parameters)) is not None
     schema = parameter_schema(flow)
     assert schema.required == []
-    assert all(each.get("description") for each in schema.properties.values())
+    assert all(prop.get("description") for prop in schema.properties.values())
     assert deployment.tags
     assert deployment.description
     assert deployment.work_pool.name in ("gpu", "cpu")
     if flow.name == "train":
         study = read_study(study_file(deployment.parameters["study"]))
-        assert deployment.parameters["configuration"] in {each.name for each in study.configurations()}
+        assert deployment.parameters["configuration"] in {
+            configuration.name for configuration in study.configurations()
+        }
 
 
 def test_registrations_and_nights_start_a_re_evaluation():
-    found = named("reevaluate")["missing"]
-    (trigger,) = (TypeAdapter(DeploymentTriggerTypes).validate_python(each) for each in found.triggers)
+    deployment = deployments_of("reevaluate")["missing"]
+    (trigger,) = (
+        TypeAdapter(DeploymentTriggerTypes).validate_python(trigger_of) for trigger_of in deployment.triggers
+    )
     assert trigger.expect == {f"xray.{kind}.registered" for kind in ("dataset", "cohort", "model")}
     # what comes while registrations are gathered starts no run of its own: the run must not look before that is over
     assert trigger.within <= trigger.schedule_after <= timedelta(seconds=5)
-    assert found.schedules[0].cron
-    assert found.concurrency_limit.limit == 1
+    assert deployment.schedules[0].cron
+    assert deployment.concurrency_limit.limit == 1
 
 
 def test_a_study_is_found_by_name_or_path(tmp_path):

@@ -10,7 +10,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.test_killed import ours, wait_until
+from tests.flows.test_killed import own_processes, wait_until
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -43,19 +43,19 @@ def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> t
         os.killpg(process.pid, number)
     else:
         process.send_signal(number)
-    _, told = process.communicate(timeout=30)
-    return process.returncode, told, time.monotonic() - began
+    _, error = process.communicate(timeout=30)
+    return process.returncode, error, time.monotonic() - began
 
 
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
 )
-def test_a_signal_is_one_line_and_its_code(number, code):
+def test_a_signal_ends_a_command_with_one_line_and_its_exit_code(number, code):
     process = start("with attended(Command('stopped')): print('ready', flush=True); time.sleep(60)")
     assert end(process, number)[:2] == (code, "stopped\n")
 
 
-def test_children_that_will_not_end_are_killed_with_theirs():
+def test_children_that_do_not_end_are_killed_with_their_children():
     process = start(f"""
 with attended(Command("stopped")):
     stubborn = subprocess.Popen([sys.executable, "-c", {STUBBORN!r}], stdout=subprocess.PIPE, start_new_session=True)
@@ -67,13 +67,13 @@ with attended(Command("stopped")):
 """)
     children = psutil.Process(process.pid).children(recursive=True)
     assert len(children) >= 3
-    code, told, seconds = end(process, signal.SIGTERM)
-    assert (code, told) == (143, "stopped\n")
+    code, error, seconds = end(process, signal.SIGTERM)
+    assert (code, error) == (143, "stopped\n")
     assert seconds < 5
     assert not [child for child in children if child.is_running() and child.status() != "zombie"]
 
 
-def test_a_query_that_keeps_the_main_thread_is_not_waited_for(database):
+def test_a_command_ends_while_a_query_blocks_its_main_thread(database):
     process = start(
         """
 import psycopg2
@@ -84,12 +84,12 @@ with attended(Command("stopped")):
 """,
         DATABASE=database.replace("+psycopg2", ""),
     )
-    code, told, seconds = end(process, signal.SIGINT)
-    assert (code, told) == (130, "stopped\n")
+    code, error, seconds = end(process, signal.SIGINT)
+    assert (code, error) == (130, "stopped\n")
     assert seconds < 5
 
 
-def test_what_is_open_is_closed_and_what_breaks_meanwhile_is_not_shown(tmp_path):
+def test_open_things_are_closed_and_errors_meanwhile_are_not_shown(tmp_path):
     process = start(
         """
 def work():
@@ -114,7 +114,7 @@ finally:
 
 
 @pytest.mark.parametrize("moment", ["gc.callbacks.append(swallow); gc.collect()", "Last().__del__; Last()"])
-def test_a_signal_that_a_collector_or_a_destructor_swallows_is_told_again(tmp_path, moment):
+def test_a_signal_that_a_destructor_swallows_is_raised_again(tmp_path, moment):
     """Python prints what is raised there and goes on: the main thread never closed what it had open."""
     process = start(
         f"""
@@ -139,7 +139,7 @@ with attended(Command("stopped")):
     assert (tmp_path / "closed").exists()
 
 
-def test_a_command_with_words_of_its_own_says_them():
+def test_a_command_with_its_own_last_words_prints_them():
     process = start("""
 with attended(Command(patience=5)):
     try:
@@ -152,7 +152,7 @@ with attended(Command(patience=5)):
     assert end(process, signal.SIGINT)[:2] == (130, "the query was cancelled\n")
 
 
-def test_a_signal_that_is_ignored_stays_so():
+def test_an_ignored_signal_stays_ignored():
     """As `nohup xray study run …` has it."""
     process = start("""
 signal.signal(signal.SIGHUP, signal.SIG_IGN)
@@ -163,7 +163,7 @@ with attended(Command("stopped")):
     assert end(process, signal.SIGHUP)[:2] == (0, "")
 
 
-def test_a_fork_ends_alone():
+def test_a_fork_ends_without_its_parent():
     """Figures are drawn in forks, which are told to end when one of them fails."""
     process = start("""
 with attended(Command("stopped")):
@@ -178,11 +178,11 @@ with attended(Command("stopped")):
     time.sleep(1)
     sys.exit(-os.waitstatus_to_exitcode(status))
 """)
-    _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (signal.SIGTERM, "")
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (signal.SIGTERM, "")
 
 
-def test_the_end_may_be_told_by_a_watch():
+def test_a_watch_can_end_the_command():
     process = start("""
 from flows.ends import end
 with attended(Command("stopped")):
@@ -190,8 +190,8 @@ with attended(Command("stopped")):
     print("ready", flush=True)
     time.sleep(60)
 """)
-    _, told = process.communicate(timeout=30)
-    assert (process.returncode, told) == (1, "error: Prefect's server is gone\n")
+    _, error = process.communicate(timeout=30)
+    assert (process.returncode, error) == (1, "error: Prefect's server is gone\n")
 
 
 MOMENTS = {  # seconds after which a study is told to end, and how
@@ -217,14 +217,14 @@ def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
         pass
     began = time.monotonic()
     os.killpg(process.pid, number) if group else process.send_signal(number)
-    told, _ = process.communicate(timeout=60)
-    if told.splitlines()[-1].endswith("report.html"):
+    output, _ = process.communicate(timeout=60)
+    if output.splitlines()[-1].endswith("report.html"):
         pytest.skip("the study was done before")
     assert process.returncode == 128 + number
-    assert told.splitlines()[-1] == "stopped; the next run goes on where this one was"
-    assert "Traceback" not in told
-    assert "resource_tracker" not in told
-    wait_until(lambda: not ours(new_home.path), 10, lambda: ours(new_home.path))
+    assert output.splitlines()[-1] == "stopped; the next run continues where this one stopped"
+    assert "Traceback" not in output
+    assert "resource_tracker" not in output
+    wait_until(lambda: not own_processes(new_home.path), 10, lambda: own_processes(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do
 
 
@@ -239,6 +239,6 @@ def test_a_platform_that_is_still_starting_ends_within_seconds(new_home, seconds
     began = time.monotonic()
     process.send_signal(signal.SIGTERM)
     words, _ = process.communicate(timeout=60)
-    assert words.splitlines()[-1] == "stopped, and what had come up: xray up starts it anew"
-    wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
+    assert words.splitlines()[-1] == "stopped, with all services that had started; xray up starts them again"
+    wait_until(lambda: not own_processes(new_home.path), 30, lambda: own_processes(new_home.path))
     assert time.monotonic() - began < 10  # 5 on a machine that has nothing else to do

@@ -40,8 +40,8 @@ def write_network(path: Path) -> None:
         [helper.make_tensor_value_info("y", 1, ["n", 2])],
         [weights, axes],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
-    onnx.save(made, path)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=9)
+    onnx.save(model, path)
 
 
 def write_hospital(folder: Path, seed: int) -> pd.DataFrame:
@@ -61,29 +61,29 @@ def write_hospital(folder: Path, seed: int) -> pd.DataFrame:
 
 
 def test_a_file_scores_the_pictures_of_two_hospitals(empty_home: Home, typed: Callable[..., Typed]) -> None:
-    given = empty_home.path.parent
-    write_network(given / "vendor.onnx")
-    (given / "vendor.toml").write_text(CARD)
-    hospitals = {name: write_hospital(given / name, seed) for seed, name in enumerate(("ours", "theirs"))}
+    folder = empty_home.path.parent
+    write_network(folder / "vendor.onnx")
+    (folder / "vendor.toml").write_text(CARD)
+    hospitals = {name: write_hospital(folder / name, seed) for seed, name in enumerate(("ours", "theirs"))}
     for name in hospitals:
-        manifest = str(given / name / "manifest.csv")
+        manifest = str(folder / name / "manifest.csv")
         words = ("dataset", "add", name, "--manifest", manifest, "--site", name, "--protocol", "external")
-        code, _, said = typed(empty_home, *words)
-        assert code == 0, said
+        code, _, error = typed(empty_home, *words)
+        assert code == 0, error
 
-    code, _, said = typed(empty_home, "evaluate", "--model", "vendor.onx", "--dataset", "ours")
-    assert (code, "there is no foreign model 'vendor.onx'" in said) == (1, True)
-    code, _, said = typed(empty_home, "evaluate", "--model", str(given / "vendor.onnx"))
-    assert (code, "give SCORES" in said) == (2, True)
+    code, _, error = typed(empty_home, "evaluate", "--model", "vendor.onx", "--dataset", "ours")
+    assert (code, "there is no foreign model 'vendor.onx'" in error) == (1, True)
+    code, _, error = typed(empty_home, "evaluate", "--model", str(folder / "vendor.onnx"))
+    assert (code, "give SCORES" in error) == (2, True)
 
-    done = empty_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
-    assert done.stdout.rstrip().endswith("reports/evaluation/report.html")
+    process = empty_home.run("evaluate", "--model", "vendor.onnx", "--dataset", "ours", "--dataset", "theirs")
+    assert process.stdout.rstrip().endswith("reports/evaluation/report.html")
     rows = typed(empty_home, "analyse", "performance", "--json")[1].splitlines()
-    found = {(row["test_dataset"], row["task"]): row for row in map(json.loads, rows)}
-    assert len(found) == len(rows) == 4
+    results = {(row["test_dataset"], row["task"]): row for row in map(json.loads, rows)}
+    assert len(results) == len(rows) == 4
     for name, frame in hospitals.items():
         for task, sign in (("Mass", 1), ("Effusion", -1)):
-            row = found[name, task]
+            row = results[name, task]
             assert row["auc"] == pytest.approx(
                 roc_auc_score(frame[task], sign * frame["brightness"]), abs=1e-9
             )
@@ -93,7 +93,7 @@ def test_a_file_scores_the_pictures_of_two_hospitals(empty_home: Home, typed: Ca
     assert json.loads(again.stdout)["evaluated"] == 0
 
     about = json.loads(typed(empty_home, "provenance", "vendor", "--json")[1])
-    digest = hashlib.sha256((given / "vendor.onnx").read_bytes()).hexdigest()
+    digest = hashlib.sha256((folder / "vendor.onnx").read_bytes()).hexdigest()
     assert (about["model_file"], about["model_file_sha256"], about["weights_sha256"]) == (
         "vendor.onnx",
         digest,
@@ -109,7 +109,7 @@ def test_a_file_scores_the_pictures_of_two_hospitals(empty_home: Home, typed: Ca
         "card: 32 pixels, crop centre, range -1024 to 1024, output logit",
     ):
         assert line in words
-    intervene(empty_home, typed, {name: found[name, "Mass"]["auc"] for name in hospitals})
+    intervene(empty_home, typed, {name: results[name, "Mass"]["auc"] for name in hospitals})
 
 
 COUNTS = (
@@ -121,16 +121,16 @@ def intervene(home: Home, typed: Callable[..., Typed], aucs: dict[str, float]) -
     """By one command, once; apart from all that was there."""
     assert KINDS == changes.KINDS
     (before,) = home.sql(COUNTS)
-    asked = ("intervene", "run", "evaluation", "--from", "ours", "--kinds", "noise,histogram", "--json")
-    code, printed, _ = typed(home, *asked, "--dry-run")
+    command = ("intervene", "run", "evaluation", "--from", "ours", "--kinds", "noise,histogram", "--json")
+    code, printed, _ = typed(home, *command, "--dry-run")
     assert (code, [json.loads(line) for line in printed.splitlines()]) == (
         0,
         [{"model": "vendor", "seed": None, "from": "ours", "to": "theirs", "kinds": "noise, histogram"}],
     )
-    code, _, said = typed(home, "intervene", "run", "evaluation", "--kinds", "noize")
-    assert (code, "there is no kind 'noize'; did you mean 'noise'?" in said) == (1, True)
+    code, _, error = typed(home, "intervene", "run", "evaluation", "--kinds", "noize")
+    assert (code, "there is no kind 'noize'; did you mean 'noise'?" in error) == (1, True)
 
-    rows = [json.loads(line) for line in home.run(*asked).stdout.splitlines()]
+    rows = [json.loads(line) for line in home.run(*command).stdout.splitlines()]
     assert [(row["from"], row["to"], row["task"], row["kind"]) for row in rows] == [
         ("ours", "theirs", task, kind) for task in ("Effusion", "Mass") for kind in ("histogram", "noise")
     ]
@@ -139,6 +139,8 @@ def intervene(home: Home, typed: Callable[..., Typed], aucs: dict[str, float]) -
     assert "Images changed on purpose" in (home.path / "reports/evaluation/report.html").read_text()
     words = typed(home, "explain", "evaluation/vendor/theirs/Mass")[1]
     assert "ours's pictures made to look like theirs's in" in words
-    code, printed, said = typed(home, *asked)  # in this process, without Prefect: there is nothing left to do
+    code, printed, error = typed(
+        home, *command
+    )  # in this process, without Prefect: there is nothing left to do
     assert (code, [json.loads(line) for line in printed.splitlines()]) == (0, rows)
     assert json.loads(typed(home, "db", "check", "--json")[1])["clean"]

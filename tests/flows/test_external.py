@@ -16,26 +16,26 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 def work(home, artifacts):
     """What a study needs of them: an answer of Prefect's server, an experiment and a run of MLflow's client."""
-    with storage() as found, prefect_api(found) as url:
+    with storage() as urls, prefect_api(urls) as url:
         assert Api(url, os.environ["PREFECT_API_AUTH_STRING"]).post("/flows/count", {}) == 0
-        tracker = Tracker(found.mlflow, artifacts)
+        tracker = Tracker(urls.mlflow, artifacts)
         assert tracker.start("study", "a model", "key", {"a": 1}, [])
-        prepare(found, ("mlflow", "prefect"))  # nothing to do
-        return found
+        prepare(urls, ("mlflow", "prefect"))  # nothing to do
+        return urls
 
 
-@pytest.mark.parametrize("where", ["tcp", "several hosts", "verify-full"])
-def test_with_roles_by_every_way(own, open_url, ca, tmp_path, monkeypatch, where):  # noqa: F811
+@pytest.mark.parametrize("way", ["tcp", "several hosts", "verify-full"])
+def test_roles_work_over_every_kind_of_connection(own, open_url, ca, tmp_path, monkeypatch, way):  # noqa: F811
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
-    open_url(reached(own, where, ca))
-    found = work(tmp_path / "home", tmp_path / "artifacts")
-    assert user(found.mlflow) == user(found.prefect) == "ways_writer"
+    open_url(reached(own, way, ca))
+    urls = work(tmp_path / "home", tmp_path / "artifacts")
+    assert user(urls.mlflow) == user(urls.prefect) == "ways_writer"
     with owned(tmp_path / "home") as owner:
-        made = "select distinct tableowner from pg_tables where schemaname = 'public'"
-        assert rows(owner.mlflow, made) == rows(owner.prefect_libpq, made) == [("ways_owner",)]
+        query = "select distinct tableowner from pg_tables where schemaname = 'public'"
+        assert rows(owner.mlflow, query) == rows(owner.prefect_libpq, query) == [("ways_owner",)]
 
 
-def test_three_schemas_of_a_role_that_may_make_nothing(own, open_url, tmp_path, monkeypatch):  # noqa: F811
+def test_a_study_runs_in_three_schemas_of_a_role_without_further_rights(own, open_url, tmp_path, monkeypatch):  # noqa: F811
     """But the extension that Prefect's tables need, which an administrator makes."""
     login = role(own, "tenant")
     run(own, ["create database flat"])
@@ -43,9 +43,9 @@ def test_three_schemas_of_a_role_that_may_make_nothing(own, open_url, tmp_path, 
     run(own, [*schemas, "create extension pg_trgm schema public"], "flat")
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     open_url(f"postgresql://{login}/flat")
-    found = work(tmp_path / "home", tmp_path / "artifacts")
-    counted = rows(
-        found.xray,
+    urls = work(tmp_path / "home", tmp_path / "artifacts")
+    counts = rows(
+        urls.xray,
         "select schemaname, count(*) > 10 from pg_tables where schemaname !~ '^pg|inf' group by 1 order by 1",
     )
-    assert counted == [("mlflow", True), ("prefect", True), ("xray", True)]
+    assert counts == [("mlflow", True), ("prefect", True), ("xray", True)]

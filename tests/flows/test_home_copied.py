@@ -49,13 +49,13 @@ def forget_scores(home: Home) -> None:
 def flip(file: Path, every: int) -> None:
     """Flip a bit in each so many-th byte."""
     data = bytearray(file.read_bytes())
-    for place in range(every - 9, len(data), every):
-        data[place] ^= 16
+    for position in range(every - 9, len(data), every):
+        data[position] ^= 16
     file.write_bytes(data)
 
 
 @pytest.mark.slow
-def test_a_copy_scores_with_its_own_weights_and_pictures_and_names_what_is_damaged(new_home, tmp_path):
+def test_a_copied_home_scores_with_its_own_files_and_names_damaged_ones(new_home, tmp_path):
     study = tmp_path / "one.toml"
     study.write_text(STUDY)
     new_home.run("study", "run", study)
@@ -73,8 +73,8 @@ def test_a_copy_scores_with_its_own_weights_and_pictures_and_names_what_is_damag
     (pixels,) = copy.path.glob("pixels/*/pixels.raw")
     whole = pixels.read_bytes()
     flip(pixels, 32 * 32)
-    done = copy.run("study", "run", study)
-    (line,) = [line for line in done.stderr.splitlines() if "made again" in line]
+    process = copy.run("study", "run", study)
+    (line,) = [line for line in process.stderr.splitlines() if "made again" in line]
     assert f"{pixels.parent}: {len(whole) // 32**2} damaged picture(s) made again, first {copy.path}" in line
     assert pixels.read_bytes() == whole
     assert copy.sql(SCORES) == scores

@@ -81,9 +81,9 @@ def ask(home: Path, database: str, query: str) -> int:
         return int(row[0]) if row else 0
 
 
-def ours(home: Path) -> dict[int, str]:
+def own_processes(home: Path) -> dict[int, str]:
     """Processes that belong to a home: pid → command. They have it in their environment or their arguments."""
-    found = {}
+    processes = {}
     for process in Path("/proc").glob("[0-9]*"):
         if int(process.name) == os.getpid():
             continue
@@ -94,15 +94,15 @@ def ours(home: Path) -> dict[int, str]:
         except OSError:
             continue
         if str(home).encode() in about and state != "Z":
-            found[int(process.name)] = command[:120]
-    return found
+            processes[int(process.name)] = command[:120]
+    return processes
 
 
-def wait_until(true: Callable[[], bool], seconds: float, what: Callable[[], object]) -> float:
+def wait_until(true: Callable[[], bool], seconds: float, content: Callable[[], object]) -> float:
     """Seconds until it was true."""
     began = time.monotonic()
     while not true():
-        assert time.monotonic() < began + seconds, what()
+        assert time.monotonic() < began + seconds, content()
         time.sleep(0.01)
     return time.monotonic() - began
 
@@ -117,114 +117,118 @@ def kill_at(home, file: Path, moment: Moment) -> None:
                 lambda: (
                     process.poll() is not None
                     or (
-                        moment.has_come(home.path) and len(ours(home.path)) > 1
+                        moment.has_come(home.path) and len(own_processes(home.path)) > 1
                     )  # it may be there from before
                 ),
                 600,
                 lambda: f"{moment.name} did not come:\n{log.read_text()}",
             )
-            children = {pid: command for pid, command in ours(home.path).items() if pid != process.pid}
+            children = {
+                pid: command for pid, command in own_processes(home.path).items() if pid != process.pid
+            }
         finally:
             process.send_signal(signal.SIGKILL)
-            ended = process.wait()
-    assert ended == -signal.SIGKILL, f"ended before {moment.name}:\n{log.read_text()}"
+            code = process.wait()
+    assert code == -signal.SIGKILL, f"ended before {moment.name}:\n{log.read_text()}"
     assert children, "there was nothing to outlive the main process"
-    wait_until(lambda: not ours(home.path), 30, lambda: ours(home.path))
+    wait_until(lambda: not own_processes(home.path), 30, lambda: own_processes(home.path))
     folder = Folder.of(home.path)
     for lock in ("keeper", "server"):  # the kernel takes a process's environment away before its locks
         wait_until(
             lambda lock=lock: not is_held(folder.lock(lock)), 5, lambda lock=lock: f"{lock}.lock is held"
         )
-    written = folder.server_log.read_text(encoding="utf-8", errors="replace")
-    assert "database system is shut down" in written.splitlines()[-1]
-    assert "not properly shut down" not in written
+    server_log = folder.server_log.read_text(encoding="utf-8", errors="replace")
+    assert "database system is shut down" in server_log.splitlines()[-1]
+    assert "not properly shut down" not in server_log
 
 
-def results(done) -> dict[str, pd.DataFrame]:
+def results(finished_study) -> dict[str, pd.DataFrame]:
     """What a study comes to, without ids, versions and times."""
-    found = {
-        view: done.ask(f"select * from {view}").drop(
+    tables = {
+        view: finished_study.ask(f"select * from {view}").drop(
             columns=["evaluation_ids", "computed_at"], errors="ignore"
         )
         for view in ("auc_results", "auc_difference_results", "agreement_results", "shift_results")
     }
-    found["predictions"] = done.ask("select * from predictions").drop(columns="model")
-    found["models"] = done.ask(
+    tables["predictions"] = finished_study.ask("select * from predictions").drop(columns="model")
+    tables["models"] = finished_study.ask(
         "select key, trained_on, seed, recipe::text, best_epoch, validation_auc from model"
     )
-    found["labels"] = done.ask("select * from labels")
-    for name, frame in found.items():
+    tables["labels"] = finished_study.ask("select * from labels")
+    for name, frame in tables.items():
         columns = [column for column in frame.columns if frame[column].map(str).nunique() > 1]
-        found[name] = frame.sort_values(columns, key=lambda c: c.map(str)).reset_index(drop=True)
-    return found
+        tables[name] = frame.sort_values(columns, key=lambda c: c.map(str)).reset_index(drop=True)
+    return tables
 
 
-def weights(done) -> dict[str, dict[str, np.ndarray]]:
+def weights(finished_study) -> dict[str, dict[str, np.ndarray]]:
     """Model key → weights as MLflow has registered them."""
-    models = done.ask("select key, mlflow_model, mlflow_version, mlflow_run_id from model")
-    found = {}
+    models = finished_study.ask("select key, mlflow_model, mlflow_version, mlflow_run_id from model")
+    tensors = {}
     for row in models.itertuples():
-        (location,) = done.ask(
+        (location,) = finished_study.ask(
             "select storage_location from model_versions where name = :name and version = :version",
             "mlflow",
             name=row.mlflow_model,
             version=row.mlflow_version,
         )["storage_location"]
         (file,) = Path(location.removeprefix("file://").replace("%20", " ")).rglob("*.safetensors")
-        assert done.home.path in file.parents
-        found[row.key] = load_file(file)
-    return found
+        assert finished_study.home.path in file.parents
+        tensors[row.key] = load_file(file)
+    return tensors
 
 
 @pytest.fixture
-def held():
+def exit_stack():
     """Keeps servers of homes running until the test ends."""
     with ExitStack() as stack:
         yield stack
 
 
-def finished(home, file: Path, held: ExitStack, like):
+def finished(home, file: Path, exit_stack: ExitStack, like):
     """Run the study to its end; what it then is, with the home's server held."""
-    done = home.run("study", "run", file)
-    found = held.enter_context(databases(home.path))
-    return replace(like, home=home, output=done.stdout, messages=done.stderr, databases=found)
+    process = home.run("study", "run", file)
+    urls = exit_stack.enter_context(databases(home.path))
+    return replace(like, home=home, output=process.stdout, messages=process.stderr, databases=urls)
 
 
-def assert_the_same(done, undisturbed) -> None:
+def assert_the_same(finished_study, undisturbed) -> None:
     """Equal results and weights, and nothing doubled."""
-    ours_, theirs = results(done), results(undisturbed)
-    for name, frame in theirs.items():
+    tables, expected_tables = results(finished_study), results(undisturbed)
+    for name, frame in expected_tables.items():
         assert len(frame), name
-        pd.testing.assert_frame_equal(ours_[name], frame, obj=name, check_exact=True)
-    kept, expected = weights(done), weights(undisturbed)
-    assert kept.keys() == expected.keys()
+        pd.testing.assert_frame_equal(tables[name], frame, obj=name, check_exact=True)
+    own_tensors, expected = weights(finished_study), weights(undisturbed)
+    assert own_tensors.keys() == expected.keys()
     for key, tensors in expected.items():
         for name, tensor in tensors.items():
-            np.testing.assert_array_equal(kept[key][name], tensor, err_msg=f"{key} {name}")
-    counts, single = done.counts(), undisturbed.counts()
+            np.testing.assert_array_equal(own_tensors[key][name], tensor, err_msg=f"{key} {name}")
+    counts, single = finished_study.counts(), undisturbed.counts()
     own = [t for t in single if t.startswith("xray.") and not t.startswith("xray.worklist")]  # of other tests
     assert {table: counts[table] for table in own} == {table: single[table] for table in own}
-    assert mlflow_of(done) == mlflow_of(undisturbed)
-    reports, expected_reports = done.report("tiny"), undisturbed.report("tiny")
+    assert mlflow_of(finished_study) == mlflow_of(undisturbed)
+    reports, expected_reports = finished_study.report("tiny"), undisturbed.report("tiny")
     assert reports.keys() == expected_reports.keys()
     for name, content in expected_reports.items():
         if not name.endswith(".html"):  # the page names the time of the computation
             assert reports[name] == content, name
-    assert len(completed(done)) == 1
+    assert len(completed(finished_study)) == 1
 
 
-def mlflow_of(done) -> dict[str, list]:
+def mlflow_of(finished_study) -> dict[str, list]:
     """Runs that MLflow shows, versions that can be loaded, and models that it lists."""
-    runs = done.ask(
+    runs = finished_study.ask(
         "select name, status from runs where lifecycle_stage = 'active' order by name, status", "mlflow"
     )
-    versions = done.ask(
+    versions = finished_study.ask(
         "select v.name, count(*) as n from model_versions v join runs r on r.run_uuid = v.run_id"
         " where v.current_stage <> 'Deleted_Internal' group by v.name order by v.name",
         "mlflow",
     )
-    aliases = done.ask("select name, alias from registered_model_aliases order by name, alias", "mlflow")
-    models = done.ask(
+    aliases = finished_study.ask(
+        "select name, alias from registered_model_aliases order by name, alias", "mlflow"
+    )
+    models = finished_study.ask(
         "select m.name, r.name as run, r.lifecycle_stage from logged_models m"
         " join runs r on r.run_uuid = m.source_run_id where m.lifecycle_stage = 'active' order by 1, 2",
         "mlflow",
@@ -233,8 +237,10 @@ def mlflow_of(done) -> dict[str, list]:
     return {name: list(frame.itertuples(index=False, name=None)) for name, frame in frames.items()}
 
 
-def completed(done) -> list[str]:
-    return done.ask("select name from flow_run where state_type = 'COMPLETED'", "prefect")["name"].tolist()
+def completed(finished_study) -> list[str]:
+    return finished_study.ask("select name from flow_run where state_type = 'COMPLETED'", "prefect")[
+        "name"
+    ].tolist()
 
 
 @pytest.mark.parametrize(
@@ -244,30 +250,30 @@ def completed(done) -> list[str]:
         for name, moment in MOMENTS.items()
     ],
 )
-def test_a_killed_study_goes_on_to_the_same_result(moment, empty_home, tiny, tiny_file, held):
+def test_a_killed_study_continues_to_the_same_result(moment, empty_home, tiny, tiny_file, exit_stack):
     kill_at(empty_home, tiny_file, moment)
-    done = finished(empty_home, tiny_file, held, tiny)
+    result = finished(empty_home, tiny_file, exit_stack, tiny)
     if (
         moment.name == "training"
     ):  # while others are being trained, or, where the kill came late, after all were
-        assert re.search(r"Trained [012] of 3 models \(the others were there\)", done.output)
-    assert_the_same(done, tiny)
+        assert re.search(r"Trained [012] of 3 models \(the others existed already\)", result.output)
+    assert_the_same(result, tiny)
 
 
 @pytest.mark.slow
-def test_a_study_killed_over_and_over_ends_with_the_same_result(new_home, tiny, tiny_file, held):
+def test_a_study_killed_over_and_over_ends_with_the_same_result(new_home, tiny, tiny_file, exit_stack):
     for moment in MOMENTS.values():
         kill_at(new_home, tiny_file, moment)
-    done = finished(new_home, tiny_file, held, tiny)
+    result = finished(new_home, tiny_file, exit_stack, tiny)
     none = (
-        "Trained 0 of 3 models (the others were there)",
+        "Trained 0 of 3 models (the others existed already)",
         "All 3 models were trained, scored and analysed already",
     )
-    assert any(said in done.output for said in none), done.output
-    assert_the_same(done, tiny)
+    assert any(phrase in result.output for phrase in none), result.output
+    assert_the_same(result, tiny)
 
 
-def test_a_command_that_no_one_kills_leaves_nothing_running(new_home):
+def test_a_command_that_ends_by_itself_leaves_nothing_running(new_home):
     new_home.run("dataset", "list")
-    wait_until(lambda: not ours(new_home.path), 30, lambda: ours(new_home.path))
+    wait_until(lambda: not own_processes(new_home.path), 30, lambda: own_processes(new_home.path))
     assert "database system is shut down" in Folder.of(new_home.path).server_log.read_text().splitlines()[-1]

@@ -18,12 +18,12 @@ def test_own_results_are_on_the_page_before_a_model_from_elsewhere_scores(
     new_home.run("model", "import", str(tmp_path / "vendor.onnx"))
     study = tmp_path / "both.toml"
     study.write_text('foreign = ["vendor"]\n' + tiny_file.read_text())
-    done = new_home.run("study", "run", str(study))
-    lines = done.stderr.splitlines()
-    drawn = [k for k, line in enumerate(lines) if "drawing figures" in line]
+    process = new_home.run("study", "run", str(study))
+    lines = process.stderr.splitlines()
+    positions = [k for k, line in enumerate(lines) if "drawing figures" in line]
     scored = [k for k, line in enumerate(lines) if "evaluations written" in line]
-    assert len(drawn) == 2
-    assert len([k for k in scored if k < drawn[0]]) == 3, "three models of its own"
-    assert len([k for k in scored if drawn[0] < k < drawn[1]]) == 1, "the bought one"
+    assert len(positions) == 2
+    assert len([k for k in scored if k < positions[0]]) == 3, "three models of its own"
+    assert len([k for k in scored if positions[0] < k < positions[1]]) == 1, "the bought one"
     again = new_home.run("study", "run", str(study))
     assert "evaluations written" not in again.stderr

@@ -27,7 +27,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
-def here(database, tmp_path, monkeypatch):
+def own_home(database, tmp_path, monkeypatch):
     """A home, and a database of the tests' server as the user's own."""
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "xray home"))
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
@@ -37,64 +37,67 @@ def here(database, tmp_path, monkeypatch):
     return tmp_path / "xray home"
 
 
-def test_child_processes_find_the_same_databases(here):
-    given = os.environ["XRAY_DATABASE_URL"]
-    with storage() as found:
+def test_child_processes_find_the_same_databases(own_home):
+    url = os.environ["XRAY_DATABASE_URL"]
+    with storage() as urls:
         handed_on = os.environ["XRAY_DATABASE_URL"]
-        assert handed_on == found.psql()
+        assert handed_on == urls.psql()
         with storage() as again:
-            assert again.xray == found.xray
-    assert os.environ["XRAY_DATABASE_URL"] == given
+            assert again.xray == urls.xray
+    assert os.environ["XRAY_DATABASE_URL"] == url
 
 
-def test_a_prefect_api_that_is_given_is_used(here, monkeypatch):
+def test_the_prefect_api_of_the_environment_is_used(own_home, monkeypatch):
     monkeypatch.setenv("PREFECT_API_URL", "http://prefect.example/api")
-    with storage() as found, prefect_api(found) as url:
+    with storage() as urls, prefect_api(urls) as url:
         assert url == "http://prefect.example/api"
-    assert not (here / "prefect").exists()
+    assert not (own_home / "prefect").exists()
 
 
-def test_a_server_that_ends_says_why(here):
-    log = Stack(here).log("broken")
-    with storage() as found:
+def test_a_server_that_ends_says_why(own_home):
+    log = Stack(own_home).log("broken")
+    with storage() as urls:
         broken = {"PREFECT_SERVER_API_AUTH_STRING": ""}
         saying = rf"Prefect's server did not start: it ended with 1; the end of {log}:\n.*without a password"
-        with pytest.raises(XrayError, match=saying), running("prefect", Stack(here), found, log, own=broken):
+        with (
+            pytest.raises(XrayError, match=saying),
+            running("prefect", Stack(own_home), urls, log, own=broken),
+        ):
             pass
 
 
-def test_a_server_that_says_nothing_is_told_what_was_waited_for(here, monkeypatch):
+def test_a_silent_server_is_reported_with_the_address_that_did_not_answer(own_home, monkeypatch):
     monkeypatch.setattr(servers, "START_SECONDS", 0.3)
-    log = Stack(here).log("slow")
-    with storage() as found:
+    log = Stack(own_home).log("slow")
+    with storage() as urls:
         saying = (
             rf"did not start: http://.+/api/health did not answer within 0 s: .+; it wrote nothing into {log}"
         )
-        with pytest.raises(XrayError, match=saying), running("prefect", Stack(here), found, log):
+        with pytest.raises(XrayError, match=saying), running("prefect", Stack(own_home), urls, log):
             pass
 
 
-def test_a_port_that_is_taken_is_said(here, free_port):
+def test_a_taken_port_is_reported(own_home, free_port):
     with (
-        storage() as found,
+        storage() as urls,
         socket.create_server(("127.0.0.1", free_port)),
         pytest.raises(XrayError, match=rf"port {free_port} can't be used: .*in use; choose another --port"),
-        running("mlflow", Stack(here), found, Stack(here).log("taken"), free_port),
+        running("mlflow", Stack(own_home), urls, Stack(own_home).log("taken"), free_port),
     ):
         pass
 
 
-def test_prefects_tables_are_made_once_by_all_that_start_at_once(server, tmp_path):
+def test_commands_that_start_at_once_create_prefects_tables_once(server, tmp_path):
     """Three first studies on a new home; Prefect's own migrations fail where two run."""
     server.create_database("first_prefect")
     url = server.url("first_prefect")
     own = {"XRAY_OWNER_URL": url, "PREFECT_API_DATABASE_CONNECTION_URL": url.replace("+psycopg2", "+asyncpg")}
     environment = {**os.environ, **own, "PYTHONPATH": str(PROJECT), "PREFECT_HOME": str(tmp_path)}
     command = [sys.executable, "-m", "flows.migrations", "prefect"]
-    started = [subprocess.Popen(command, env=environment, stderr=-1, text=True) for _ in range(3)]
-    for each in started:
-        said = each.communicate(timeout=200)[1]
-        assert each.returncode == 0, said
+    processes = [subprocess.Popen(command, env=environment, stderr=-1, text=True) for _ in range(3)]
+    for process in processes:
+        error = process.communicate(timeout=200)[1]
+        assert process.returncode == 0, error
     with create_engine(url, poolclass=NullPool).connect() as connection:
         (revision,) = connection.scalars(text("select version_num from alembic_version")).all()
         assert connection.scalar(NOTED) == f"prefect {version('prefect')}"
@@ -111,9 +114,9 @@ def _prefects_alembic() -> Config:
 
 
 @pytest.mark.slow
-def test_a_server_of_ones_own_answers_and_ends(here):
+def test_a_server_for_one_command_answers_and_ends(own_home):
     before = dict(os.environ)
-    with storage() as found, prefect_api(found) as url:
+    with storage() as urls, prefect_api(urls) as url:
         assert url.startswith("http://127.0.0.1:")
         with urllib.request.urlopen(f"{url}/health", timeout=10) as answer:
             assert json.loads(answer.read()) is True

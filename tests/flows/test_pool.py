@@ -14,14 +14,14 @@ PROJECT = Path(__file__).resolve().parents[2]
 HEAVY = ("torch", "timm", "mlflow", "matplotlib", "xray.data.prepare", "xray.learning.train")
 
 
-def test_the_flows_start_without_what_only_their_tasks_need():
+def test_importing_the_flows_does_not_import_what_only_tasks_need():
     """Each flow run is a process of its own, which imports them before it is running."""
     program = (
         f"import sys, flows.steps, flows.study; print([each for each in {HEAVY} if each in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
-    assert done.stdout.strip() == "[]", done.stderr
+    process = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert process.stdout.strip() == "[]", process.stderr
 
 
 @pytest.fixture
@@ -32,6 +32,6 @@ def threads():
     torch.set_num_threads(before)
 
 
-def test_a_single_piece_of_work_is_done_here_on_one_thread(threads):
-    found = run_each("asking", lambda a, b: (a, b, os.getpid(), torch.get_num_threads()), [(1, "x")])
-    assert found == [(1, "x", os.getpid(), 1)]
+def test_a_single_task_runs_in_this_process_on_one_thread(threads):
+    results = run_each("asking", lambda a, b: (a, b, os.getpid(), torch.get_num_threads()), [(1, "x")])
+    assert results == [(1, "x", os.getpid(), 1)]

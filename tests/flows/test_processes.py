@@ -30,15 +30,15 @@ def is_running(pid: int) -> bool:
         return False
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
-def test_the_child_dies_with_its_parent(how):
+@pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_child_dies_with_its_parent(signal_number):
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, cwd=PROJECT
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
         assert is_running(child)
-        parent.send_signal(how)
+        parent.send_signal(signal_number)
         parent.wait()
     deadline = time.monotonic() + 10
     while is_running(child):
@@ -48,17 +48,17 @@ def test_the_child_dies_with_its_parent(how):
 
 def test_a_child_whose_parent_is_gone_already_ends_at_once():
     program = "from flows.processes import die_with_parent; die_with_parent(1 << 22); print('still here')"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
-    assert done.returncode == -signal.SIGKILL
-    assert done.stdout == ""
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
+    assert process.returncode == -signal.SIGKILL
+    assert process.stdout == ""
 
 
-def test_a_child_of_a_living_parent_goes_on():
+def test_a_child_of_a_living_parent_keeps_running():
     program = (
         "import os; from flows.processes import die_with_parent; die_with_parent(os.getppid()); print('here')"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
-    assert (done.returncode, done.stdout) == (0, "here\n")
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=PROJECT)
+    assert (process.returncode, process.stdout) == (0, "here\n")
 
 
 SERVICE = """
@@ -81,10 +81,10 @@ EventsWorker.instance().wait_until_empty()
 """
 
 
-@pytest.mark.parametrize(("how", "code"), [("fails", os.EX_OSERR), ("goes on", 0)])
-def test_a_process_ends_when_a_service_of_prefect_in_it_does(how, code):
+@pytest.mark.parametrize(("failure", "code"), [("fails", os.EX_OSERR), ("goes on", 0)])
+def test_a_process_ends_when_a_service_of_prefect_in_it_does(failure, code):
     """Else Prefect waits in it without end, and so does the run that waits for it."""
-    done = subprocess.run(
-        [sys.executable, "-c", SERVICE, how], capture_output=True, text=True, cwd=PROJECT, timeout=120
+    process = subprocess.run(
+        [sys.executable, "-c", SERVICE, failure], capture_output=True, text=True, cwd=PROJECT, timeout=120
     )
-    assert done.returncode == code, done.stderr
+    assert process.returncode == code, process.stderr

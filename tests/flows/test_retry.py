@@ -39,25 +39,25 @@ LOST = sqlalchemy.exc.OperationalError(
         (None, False),
     ],
 )
-def test_only_lost_connections_pass(error, passes):
+def test_only_lost_connections_are_retried(error, passes):
     assert can_pass(error) is passes
 
 
-def test_mlflow_says_so_itself():
+def test_an_mlflow_error_is_retried_by_its_error_code():
     from mlflow.protos.databricks_pb2 import BAD_REQUEST, TEMPORARILY_UNAVAILABLE
 
     assert can_pass(MlflowException("db away", error_code=TEMPORARILY_UNAVAILABLE))
     assert not can_pass(MlflowException("no", error_code=BAD_REQUEST))
 
 
-def test_every_task_is_patient_for_two_minutes():
+def test_every_task_retries_for_two_minutes():
     from prefect import Task
 
     from flows import tasks
 
-    ours = [each for each in vars(tasks).values() if isinstance(each, Task)]
-    assert len(ours) > 8
-    for each in ours:
-        assert each.retries == len(DELAYS)
-        assert each.retry_condition_fn is PATIENT["retry_condition_fn"]
+    own = [value for value in vars(tasks).values() if isinstance(value, Task)]
+    assert len(own) > 8
+    for task in own:
+        assert task.retries == len(DELAYS)
+        assert task.retry_condition_fn is PATIENT["retry_condition_fn"]
     assert sum(DELAYS) >= 120

@@ -10,23 +10,30 @@ from flows.surroundings import cleaned
 from tests.flows.conftest import SHELL
 
 
-def test_nothing_of_a_shells_own_prefect_and_mlflow_is_left():
-    kept = cleaned(SHELL)
-    left = {name for name in kept if name.startswith(("PREFECT_", "MLFLOW_", "_MLFLOW_"))}
+def test_variables_of_the_shells_prefect_and_mlflow_are_removed():
+    environment = cleaned(SHELL)
+    left = {name for name in environment if name.startswith(("PREFECT_", "MLFLOW_", "_MLFLOW_"))}
     assert left == {"PREFECT_SERVER_ANALYTICS_ENABLED", "MLFLOW_DISABLE_TELEMETRY"}
-    assert kept["DO_NOT_TRACK"] == "1"
+    assert environment["DO_NOT_TRACK"] == "1"
 
 
-def test_a_prefect_of_ones_own_keeps_what_belongs_to_it():
-    given = {"PREFECT_API_URL": "https://prefect.example/api", "PREFECT_API_KEY": "k", "MLFLOW_RUN_ID": "r"}
-    kept = cleaned(given)
-    assert (kept["PREFECT_API_URL"], kept["PREFECT_API_KEY"]) == ("https://prefect.example/api", "k")
-    assert "MLFLOW_RUN_ID" not in kept
-    assert "PREFECT_API_KEY" not in cleaned({**given, "PREFECT_API_URL": ""})
+def test_the_settings_of_the_users_own_prefect_server_are_kept():
+    variables = {
+        "PREFECT_API_URL": "https://prefect.example/api",
+        "PREFECT_API_KEY": "k",
+        "MLFLOW_RUN_ID": "r",
+    }
+    environment = cleaned(variables)
+    assert (environment["PREFECT_API_URL"], environment["PREFECT_API_KEY"]) == (
+        "https://prefect.example/api",
+        "k",
+    )
+    assert "MLFLOW_RUN_ID" not in environment
+    assert "PREFECT_API_KEY" not in cleaned({**variables, "PREFECT_API_URL": ""})
 
 
-def test_choices_that_are_for_us_stay():
-    chosen = {
+def test_settings_meant_for_xray_are_kept():
+    variables = {
         "MLFLOW_S3_ENDPOINT_URL": "http://store:9000",
         "AWS_ACCESS_KEY_ID": "a",
         "PREFECT_LOGGING_LEVEL": "DEBUG",
@@ -34,34 +41,39 @@ def test_choices_that_are_for_us_stay():
         "PATH": "/bin",
         "HTTP_PROXY": "http://proxy:3128",
     }
-    assert chosen.items() <= cleaned(chosen).items()
+    assert variables.items() <= cleaned(variables).items()
 
 
 @pytest.mark.parametrize(
-    "given", [{}, {"NO_PROXY": "a.example, 127.0.0.1"}, {"no_proxy": "b.example"}, {"NO_PROXY": "*"}]
+    "variables", [{}, {"NO_PROXY": "a.example, 127.0.0.1"}, {"no_proxy": "b.example"}, {"NO_PROXY": "*"}]
 )
-def test_this_machine_is_asked_directly_and_others_as_before(monkeypatch, given):
+def test_this_machine_is_reached_without_a_proxy_and_others_as_before(monkeypatch, variables):
     """As urllib and httpx understand it, which Prefect and MLflow use."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
-    kept = cleaned(
-        {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9", **given}, "10.1.2.3"
+    environment = cleaned(
+        {"HTTP_PROXY": "http://127.0.0.1:9", "ALL_PROXY": "http://127.0.0.1:9", **variables}, "10.1.2.3"
     )
-    for name, value in kept.items():
+    for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    for host in ("127.0.0.1", "localhost", "10.1.2.3", "a.example" if "NO_PROXY" in given else "localhost"):
+    for host in (
+        "127.0.0.1",
+        "localhost",
+        "10.1.2.3",
+        "a.example" if "NO_PROXY" in variables else "localhost",
+    ):
         assert urllib.request.proxy_bypass(f"{host}:4200") or urllib.request.proxy_bypass(host), host
         with httpx.Client() as client:
             assert client._transport_for_url(httpx.URL(f"http://{host}:4200/")) is client._transport, host
     with httpx.Client() as client:
-        there = client._transport_for_url(httpx.URL("http://c.example/"))
-    assert (there is client._transport) == (given == {"NO_PROXY": "*"})
-    assert bool(urllib.request.proxy_bypass("c.example")) == (given == {"NO_PROXY": "*"})
+        transport = client._transport_for_url(httpx.URL("http://c.example/"))
+    assert (transport is client._transport) == (variables == {"NO_PROXY": "*"})
+    assert bool(urllib.request.proxy_bypass("c.example")) == (variables == {"NO_PROXY": "*"})
 
 
-def test_a_proxy_that_httpx_can_not_speak_to_does_not_keep_it_from_this_machine(monkeypatch):
+def test_an_unsupported_proxy_does_not_keep_httpx_from_this_machine(monkeypatch):
     monkeypatch.setenv("ALL_PROXY", "socks5://127.0.0.1:9")
     with pytest.raises(ImportError):
         httpx.Client()
-    kept = cleaned(os.environ)
-    assert "ALL_PROXY" not in kept
+    environment = cleaned(os.environ)
+    assert "ALL_PROXY" not in environment

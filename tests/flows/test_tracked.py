@@ -25,7 +25,7 @@ def test_mlflow_has_every_auc_of_the_view(tiny):
     assert means.to_dict() == pytest.approx(stored.groupby(["run_id", "dataset"])["auc"].mean().to_dict())
 
 
-def test_the_experiment_the_report_and_the_trainings_say_what_they_are(tiny):
+def test_experiment_report_and_trainings_are_described_in_mlflow(tiny):
     notes = tiny.ask(
         "select t.key, t.value from experiment_tags t join experiments using (experiment_id) where name = 'tiny'",
         "mlflow",

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]  # five registrations,
 
 
 @pytest.fixture(scope="module")
-def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Pictures as 16-bit PNG and as a tree of DICOM files with the same values, their clean manifest, a bought network."""
     folder = tmp_path_factory.mktemp("what a hospital has")
     draw = np.random.default_rng(3)
@@ -38,10 +38,10 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
         values = np.clip(draw.normal(level, 150, (32, 32)), 0, MAXIMUM).astype(np.uint16)
         age, sex, view = 20 + 2 * (k // 2), "MF"[k // 2 % 2], ("PA", "AP")[k % 2]
         Image.fromarray(values).save(folder / "png" / f"{k}.png")
-        place = folder / "tree" / f"p{k // 2}" / f"IM{k}"
-        place.parent.mkdir(parents=True, exist_ok=True)
+        path = folder / "tree" / f"p{k // 2}" / f"IM{k}"
+        path.parent.mkdir(parents=True, exist_ok=True)
         dicom_file(
-            place,
+            path,
             values,
             SOPInstanceUID=f"1.2.{k}",
             PatientID=f"p{k // 2}",
@@ -58,55 +58,55 @@ def given(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def hospitals_words(given: Path) -> pd.DataFrame:
+def hospitals_words(data: Path) -> pd.DataFrame:
     """The manifest as a hospital would write it, its pictures beside it."""
-    frame = pd.read_csv(given / "png" / "manifest.csv")
+    frame = pd.read_csv(data / "png" / "manifest.csv")
     frame[["Mass", "Effusion"]] = frame[["Mass", "Effusion"]].replace(WORDS)
     return frame.rename(columns={"Effusion": "Pleural effusion", "sex": "Geschlecht"})
 
 
-def write_xlsx(given: Path) -> Path:
-    frame = hospitals_words(given).replace({"ja": "Yes", "nein": "No"})
-    frame.to_excel(given / "png" / "export.xlsx", index=False)
-    return given / "png" / "export.xlsx"
+def write_xlsx(data: Path) -> Path:
+    frame = hospitals_words(data).replace({"ja": "Yes", "nein": "No"})
+    frame.to_excel(data / "png" / "export.xlsx", index=False)
+    return data / "png" / "export.xlsx"
 
 
-def write_latin(given: Path) -> Path:
-    path = given / "png" / "export.csv"
-    frame = hospitals_words(given).assign(Bemerkung="geprüft; größer")
+def write_latin(data: Path) -> Path:
+    path = data / "png" / "export.csv"
+    frame = hospitals_words(data).assign(Bemerkung="geprüft; größer")
     frame.to_csv(path, index=False, sep=";", encoding="latin-1", lineterminator="\r\n")
     return path
 
 
-def write_long(given: Path) -> Path:
-    frame = hospitals_words(given)
-    kept = [name for name in frame if name not in ("Mass", "Pleural effusion")]
-    path = given / "png" / "long.csv"
-    frame.melt(id_vars=kept, var_name="Befund", value_name="Wert").to_csv(path, index=False)
+def write_long(data: Path) -> Path:
+    frame = hospitals_words(data)
+    columns = [name for name in frame if name not in ("Mass", "Pleural effusion")]
+    path = data / "png" / "long.csv"
+    frame.melt(id_vars=columns, var_name="Befund", value_name="Wert").to_csv(path, index=False)
     return path
 
 
-def add_table(home: Home, given: Path, name: str, path: Path) -> None:
+def add_table(home: Home, data: Path, name: str, path: Path) -> None:
     mapping = path.with_name(f"{name}.toml")
     home.run("dataset", "draft", path, "-o", mapping)
     home.run("dataset", "add", name, "--map", mapping, "--maximum", str(MAXIMUM), *REST, "--site", name)
 
 
-def add_dicom(home: Home, given: Path, name: str) -> None:
+def add_dicom(home: Home, data: Path, name: str) -> None:
     """A tree, and a sheet with a row for each study, in the hospital's words."""
-    frame = pd.read_csv(given / "png" / "manifest.csv").iloc[::2]
+    frame = pd.read_csv(data / "png" / "manifest.csv").iloc[::2]
     lines = ["Auftrag;Raumforderung;Erguss"]
     lines += [
         f"A{k};{WORDS[mass]};{WORDS[effusion]}"
         for k, (mass, effusion) in enumerate(zip(frame["Mass"], frame["Effusion"], strict=True))
     ]
-    (given / "sheet.csv").write_text("\n".join(lines) + "\n")
-    (given / "sheet.toml").write_text(
+    (data / "sheet.csv").write_text("\n".join(lines) + "\n")
+    (data / "sheet.toml").write_text(
         '[columns]\nstudy = "Auftrag"\n[findings]\nRaumforderung = "Mass"\nErguss = "Effusion"\n'
         '[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
     )
-    where = ("--images", given / "tree", "--labels", given / "sheet.csv", "--map", given / "sheet.toml")
-    home.run("dataset", "add", name, "--source", "dicom", *where, *REST, "--site", name)
+    options = ("--images", data / "tree", "--labels", data / "sheet.csv", "--map", data / "sheet.toml")
+    home.run("dataset", "add", name, "--source", "dicom", *options, *REST, "--site", name)
 
 
 REST = ("--protocol", "external")
@@ -128,46 +128,48 @@ def about(home: Home, dataset: str) -> dict[str, object]:
     return {"images": images, "labels": labels}
 
 
-def test_whatever_its_form_it_gives_what_the_clean_manifest_gives(new_home: Home, given: Path) -> None:
-    manifest = ("--manifest", given / "png" / "manifest.csv", "--maximum", str(MAXIMUM))
+def test_every_form_of_a_table_registers_the_same_data_as_the_clean_manifest(
+    new_home: Home, data: Path
+) -> None:
+    manifest = ("--manifest", data / "png" / "manifest.csv", "--maximum", str(MAXIMUM))
     new_home.run("dataset", "add", "clean", *manifest, *REST, "--site", "clean")
     for name, write in TABLES.items():
-        add_table(new_home, given, name, write(given))
-    add_dicom(new_home, given, "dicom")
+        add_table(new_home, data, name, write(data))
+    add_dicom(new_home, data, "dicom")
 
     clean = about(new_home, "clean")
     assert (len(clean["images"]), len(clean["labels"])) == (N, 2 * N)  # type: ignore[arg-type]
     for name in (*TABLES, "dicom"):
         assert about(new_home, name) == clean, name
 
-    asked = [word for name in ("clean", *TABLES, "dicom") for word in ("--dataset", name)]
-    new_home.run("evaluate", "--model", given / "vendor.onnx", *asked)
-    found = results(new_home)
-    assert len(found) == 2 * 5
-    for (name, task), row in found.items():
-        assert row == found["clean", task], name  # to the last bit: the pixels are the same
-    assert 0.5 < found["clean", "Mass"]["auc"] < 1
+    options = [word for name in ("clean", *TABLES, "dicom") for word in ("--dataset", name)]
+    new_home.run("evaluate", "--model", data / "vendor.onnx", *options)
+    tables = results(new_home)
+    assert len(tables) == 2 * 5
+    for (name, task), row in tables.items():
+        assert row == tables["clean", task], name  # to the last bit: the pixels are the same
+    assert 0.5 < tables["clean", "Mass"]["auc"] < 1
 
     scores = new_home.sql(
         "select image, max(100 * probability) filter (where task = 'Mass') as \"Mass\","
         " max(100 * probability) filter (where task = 'Effusion') as \"Pleural effusion\""
         " from predictions where test_dataset = 'clean' group by 1"
     )
-    pd.DataFrame(scores).to_excel(given / "their-scores.xlsx", index=False)
+    pd.DataFrame(scores).to_excel(data / "their-scores.xlsx", index=False)
     new_home.run(
         "evaluate",
-        given / "their-scores.xlsx",
-        *("--kind", "percent", "--labels", given / "png" / "manifest.csv", "--site", "percent"),
+        data / "their-scores.xlsx",
+        *("--kind", "percent", "--labels", data / "png" / "manifest.csv", "--site", "percent"),
         *("--study", "percent"),
     )
     by_percent = results(new_home, "percent")
     assert len(by_percent) == 2
     for (_, task), row in by_percent.items():
-        assert row == found["clean", task]
+        assert row == tables["clean", task]
 
 
 def results(home: Home, study: str = "evaluation") -> dict[tuple[str, str], dict[str, float]]:
     """AUC, interval and counts by dataset and finding."""
     rows = map(json.loads, home.run("analyse", "performance", "--study", study, "--json").stdout.splitlines())
-    kept = ("auc", "lower", "upper", "n", "n_pos")
-    return {(row["test_dataset"], row["task"]): {name: row[name] for name in kept} for row in rows}
+    columns = ("auc", "lower", "upper", "n", "n_pos")
+    return {(row["test_dataset"], row["task"]): {name: row[name] for name in columns} for row in rows}

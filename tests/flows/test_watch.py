@@ -16,7 +16,7 @@ from db.embedded import acquire, status
 from db.embedded.folder import Folder, is_held
 from flows import refusals, watch
 from flows.watch import Child, reached
-from tests.flows.test_killed import ours, wait_until
+from tests.flows.test_killed import own_processes, wait_until
 
 ECHO = """
 import os, socket, sys
@@ -28,7 +28,7 @@ while True:
 """
 
 
-class Said(list[str]):
+class Messages(list[str]):
     """Takes the sentence with which a run would end."""
 
     def __call__(self, words: str) -> None:
@@ -41,8 +41,8 @@ class Said(list[str]):
 
 @pytest.fixture
 def listener():
-    with socket.create_server(("127.0.0.1", 0)) as made:
-        yield made
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
 
 
 def echo(listener: socket.socket, program: str = ECHO) -> "subprocess.Popen[bytes]":
@@ -55,9 +55,9 @@ def ask(listener: socket.socket) -> int:
         return int(connection.recv(20))
 
 
-def test_a_server_that_is_killed_is_started_again_where_it_was(listener):
-    said = Said()
-    child = Child("the server", lambda: echo(listener), Path("server.log"), said)
+def test_a_killed_server_is_started_again_at_its_address(listener):
+    messages = Messages()
+    child = Child("the server", lambda: echo(listener), Path("server.log"), messages)
     with child.running():
         first = ask(listener)
         os.kill(first, signal.SIGKILL)
@@ -65,54 +65,58 @@ def test_a_server_that_is_killed_is_started_again_where_it_was(listener):
         assert second != first
     assert child.process is not None
     assert child.process.poll() is not None
-    assert not said
+    assert not messages
 
 
-def test_a_server_that_dies_over_and_over_ends_the_run(listener):
-    said = Said()
-    child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
+def test_a_server_that_keeps_dying_ends_the_run(listener):
+    messages = Messages()
+    child = Child(
+        "the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), messages
+    )
     child.well.set()
     with child.running():
-        assert said.wait(60).startswith(
+        assert messages.wait(60).startswith(
             "the server ended 4 times within a minute: see server.log; run the same"
         )
-    assert len(said) == 1
+    assert len(messages) == 1
 
 
-def test_a_server_that_never_comes_up_is_not_started_for_ever(listener):
-    said = Said()
-    child = Child("the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), said)
+def test_a_server_that_never_starts_is_not_retried_for_ever(listener):
+    messages = Messages()
+    child = Child(
+        "the server", lambda: echo(listener, "import sys; sys.exit(3)"), Path("server.log"), messages
+    )
     with child.running():
         wait_until(lambda: child.is_hopeless, 30, lambda: child.deaths)
-    assert not said  # whoever started it says so
+    assert not messages  # whoever started it says so
     assert len(child.deaths) == 2
 
 
-def test_a_server_of_others_may_be_away_for_a_while_but_not_for_good(listener, monkeypatch):
+def test_an_external_server_may_be_away_for_a_while_but_not_for_good(listener, monkeypatch):
     monkeypatch.setattr(watch, "ASK_SECONDS", 0.1)
-    said = Said()
+    messages = Messages()
     host, port = listener.getsockname()
-    with reached("Prefect's server", f"http://{host}:{port}/api", said, gone_seconds=1.0):
+    with reached("Prefect's server", f"http://{host}:{port}/api", messages, gone_seconds=1.0):
         listener.close()
         time.sleep(0.4)
         with socket.create_server((host, port)):
             time.sleep(1.2)
-            assert not said
-        assert said.wait() == f"Prefect's server at {host}:{port} is gone; {watch.AGAIN}"
+            assert not messages
+        assert messages.wait() == f"Prefect's server at {host}:{port} is gone; {watch.AGAIN}"
 
 
 @pytest.mark.parametrize("url", ["postgresql:///xray?host=%2Ftmp", "postgresql://u:p@one:5432,two:5433/xray"])
-def test_what_has_not_one_address_is_not_asked(url):
+def test_a_url_of_several_hosts_is_not_watched(url):
     before = threading.active_count()
-    with reached("PostgreSQL", url, Said()):
+    with reached("PostgreSQL", url, Messages()):
         assert threading.active_count() == before
 
 
 def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
-    home, said = tmp_path / "xray home", Said()
+    home, messages = tmp_path / "xray home", Messages()
     with acquire(home) as server:
         url = server.url("postgres", driver="")
-        with watch.database(home, url, said):
+        with watch.database(home, url, messages):
             running = status(home)
             assert running is not None
             os.kill(running.keeper_pid, signal.SIGKILL)
@@ -123,45 +127,49 @@ def test_postgresql_comes_back_on_its_port_when_its_keeper_is_killed(tmp_path):
                 now = status(home)
                 return now is not None and now.phase == "ready" and now.keeper_pid != running.keeper_pid
 
-            wait_until(serves_again, 30, lambda: (status(home), said))
+            wait_until(serves_again, 30, lambda: (status(home), messages))
             again = status(home)
             assert again is not None
             assert again.port == running.port
             psycopg2.connect(url, connect_timeout=2).close()
-    assert not said
+    assert not messages
 
 
-def test_a_disk_that_stays_full_ends_the_run_and_one_that_was_full_does_not(tmp_path, monkeypatch):
+def test_only_a_disk_that_stays_full_ends_the_run(tmp_path, monkeypatch):
     """Prefect's client asks again for minutes what its server can't store."""
     monkeypatch.setattr(watch, "LOOK_SECONDS", 0.05)
     monkeypatch.setattr(watch, "REFUSED_SECONDS", 2.0)
-    home, said = tmp_path / "xray home", Said()
-    with acquire(home) as server, watch.database(home, server.url("postgres", driver=""), said):
+    home, messages = tmp_path / "xray home", Messages()
+    with acquire(home) as server, watch.database(home, server.url("postgres", driver=""), messages):
         monkeypatch.setattr(refusals, "LITTLE", 2**60)
         time.sleep(0.5)
         monkeypatch.setattr(refusals, "LITTLE", 0)
         time.sleep(2.2)
-        assert not said
+        assert not messages
         monkeypatch.setattr(refusals, "LITTLE", 2**60)
-        assert said.wait().startswith(f"{home}: the disk is full (")
-    assert len(said) == 1
+        assert messages.wait().startswith(f"{home}: the disk is full (")
+    assert len(messages) == 1
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
-def test_a_study_goes_on_when_prefects_server_is_killed(new_home, tiny_file):
+def test_a_study_continues_when_prefects_server_is_killed(new_home, tiny_file):
     process = new_home.start("study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
 
     def servers() -> list[int]:
         words = ("uvicorn", "flows.standing.serve")
-        return [pid for pid, command in ours(new_home.path).items() if any(word in command for word in words)]
+        return [
+            pid
+            for pid, command in own_processes(new_home.path).items()
+            if any(word in command for word in words)
+        ]
 
-    wait_until(lambda: bool(servers()), 120, lambda: ours(new_home.path))
+    wait_until(lambda: bool(servers()), 120, lambda: own_processes(new_home.path))
     time.sleep(12)
     os.kill(servers()[0], signal.SIGKILL)
-    told, _ = process.communicate(timeout=400)
-    assert process.returncode == 0, told
-    assert "Trained 3 of 3 models" in told
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 0, output
+    assert "Trained 3 of 3 models" in output
 
 
 @pytest.mark.slow
@@ -174,9 +182,9 @@ def test_a_study_whose_standing_platform_goes_down_says_so(new_home, tiny_file):
     finally:
         new_home.run("down")
     began = time.monotonic()
-    told, _ = process.communicate(timeout=400)
-    assert process.returncode == 1, told
-    assert "Prefect's server at 127.0.0.1:" in told.splitlines()[-1]
-    assert "Traceback" not in told
+    output, _ = process.communicate(timeout=400)
+    assert process.returncode == 1, output
+    assert "Prefect's server at 127.0.0.1:" in output.splitlines()[-1]
+    assert "Traceback" not in output
     assert time.monotonic() - began < 30
     assert "report.html" in new_home.run("study", "run", tiny_file).stdout.splitlines()[-1]

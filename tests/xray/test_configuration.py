@@ -22,7 +22,7 @@ ROWS = pd.DataFrame(
 
 
 @pytest.mark.parametrize(
-    ("where", "expected"),
+    ("conditions", "expected"),
     [
         ((), [0, 1, 2, 3, 4]),
         ((Condition("sex", ("M",)),), [0, 2, 4]),
@@ -33,11 +33,11 @@ ROWS = pd.DataFrame(
         ((Condition("sex", ("M",)), Condition("age", least=18)), [2]),
     ],
 )
-def test_rows_that_fit_every_condition(where, expected):
-    assert np.flatnonzero(chosen_rows(ROWS, where, "nih")).tolist() == expected
+def test_conditions_select_rows_that_fit_all_of_them(conditions, expected):
+    assert np.flatnonzero(chosen_rows(ROWS, conditions, "nih")).tolist() == expected
 
 
-def test_a_column_that_is_not_there():
+def test_an_unknown_column_is_named():
     with pytest.raises(
         LearningError,
         match=r"nih: there is no column 'Sex' to choose images by; its columns: age, scanner, sex",
@@ -45,15 +45,17 @@ def test_a_column_that_is_not_there():
         chosen_rows(ROWS, [Condition("Sex", ("M",))], "nih")
 
 
-def test_labels_of_other_tasks_are_taken_away():
+def test_labels_of_other_tasks_are_removed():
     labels = np.ones((2, len(TASKS)), np.float32)
     assert chosen_labels(labels, TASKS, ()) is labels
-    kept = chosen_labels(labels, TASKS, ("Mass", "Edema"))
-    assert [TASKS[i] for i in np.flatnonzero((kept == 1).all(axis=0))] == ["Edema", "Mass"]
-    assert np.isnan(kept).sum() == 2 * (len(TASKS) - 2)
+    labels_left = chosen_labels(labels, TASKS, ("Mass", "Edema"))
+    assert [TASKS[i] for i in np.flatnonzero((labels_left == 1).all(axis=0))] == ["Edema", "Mass"]
+    assert np.isnan(labels_left).sum() == 2 * (len(TASKS) - 2)
 
 
-def test_a_configuration_comes_back_from_json():
-    asked = Configuration("men", ("a", "b"), ("Mass",), (Condition("sex", ("M",)), Condition("age", least=3)))
-    assert configuration_of(json.loads(json.dumps(asked.plain()))) == asked
-    assert [str(each) for each in asked.where] == ["sex = M", "age from 3"]
+def test_a_configuration_is_read_back_from_json():
+    configuration = Configuration(
+        "men", ("a", "b"), ("Mass",), (Condition("sex", ("M",)), Condition("age", least=3))
+    )
+    assert configuration_of(json.loads(json.dumps(configuration.plain()))) == configuration
+    assert [str(condition) for condition in configuration.where] == ["sex = M", "age from 3"]

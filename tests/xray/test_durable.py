@@ -16,8 +16,13 @@ def disk(tmp_path: Path):
     folder.mkdir()
     with image.open("wb") as file:
         file.truncate(16 * 2**20)
-    made = subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False).returncode == 0
-    if not made or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode:
+    formatted = (
+        subprocess.run(["mkfs.ext4", "-q", "-F", image], capture_output=True, check=False).returncode == 0
+    )
+    if (
+        not formatted
+        or subprocess.run(["mount", "-o", "loop", image, folder], capture_output=True).returncode
+    ):
         pytest.skip("file systems can't be mounted here")
 
     def cut() -> None:
@@ -30,7 +35,7 @@ def disk(tmp_path: Path):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="mounts a file system")
-def test_what_was_settled_is_there_after_the_disk_was_cut_off(disk):
+def test_synced_files_survive_a_power_cut(disk):
     folder, cut = disk
     (folder / "kept").write_text("weights")
     settle_files(folder)
@@ -40,12 +45,12 @@ def test_what_was_settled_is_there_after_the_disk_was_cut_off(disk):
     assert not (folder / "lost").exists() or (folder / "lost").read_text() == ""
 
 
-def test_a_folder_that_is_not_there(tmp_path):
+def test_a_missing_folder_is_refused(tmp_path):
     with pytest.raises(OSError, match="nothing"):
         settle_files(tmp_path / "nothing")
 
 
-def test_only_files_of_this_machine_have_a_folder(tmp_path):
+def test_only_urls_of_this_machine_have_a_folder(tmp_path):
     assert folder_of((tmp_path / "a b").as_uri()) == tmp_path / "a b"
     assert folder_of("s3://bucket/folder") is None
     assert folder_of("mlflow-artifacts:/1") is None
@@ -61,7 +66,7 @@ def test_a_reader_sees_the_old_file_until_the_new_one_is_whole(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path):
+def test_a_failed_write_leaves_only_the_old_file(tmp_path):
     path = write_whole(tmp_path / "weights", b"old")
 
     def write() -> None:

@@ -40,8 +40,8 @@ def write_site(folder: Path, seed: int, *models: str, n: int = N) -> tuple[Path,
     frame = frame.assign(**truth)
     frame.to_csv(folder / "labels.csv", index=False)
     files = []
-    for place, model in enumerate(models, 1):
-        scores = {t: 1 / (1 + np.exp(-(truth[t] * place + draw.normal(size=n)))) for t in TASKS}
+    for position, model in enumerate(models, 1):
+        scores = {t: 1 / (1 + np.exp(-(truth[t] * position + draw.normal(size=n)))) for t in TASKS}
         files.append(folder / f"{model}.csv")
         frame[["Image"]].assign(**scores).to_csv(files[-1], index=False)
     return folder / "labels.csv", files
@@ -57,41 +57,43 @@ def run(database, tmp_path, monkeypatch):
 
 def call(*words: str | Path):
     """Run `xray …` in this process; what it printed. It must succeed."""
-    made = CliRunner().invoke(cli, [str(word) for word in words])
-    if made.exception:
-        raise made.exception
-    return made
+    result = CliRunner().invoke(cli, [str(word) for word in words])
+    if result.exception:
+        raise result.exception
+    return result
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_two_vendors_at_one_hospital(run, tmp_path):
+def test_two_vendors_are_evaluated_at_one_hospital(run, tmp_path):
     labels, files = write_site(tmp_path / "ours", 1, "Vendor A", "vendor-b")
-    asked = ("evaluate", *files, "--labels", labels, "--site", "ours")
-    made = run(*asked)
+    words = ("evaluate", *files, "--labels", labels, "--site", "ours")
+    result = run(*words)
     page = tmp_path / "home" / "reports" / "evaluation" / "report.html"
-    assert made.stdout.rstrip().endswith(str(page))
-    assert "1 row(s) are of images of ours outside ours/external/test" in made.stderr, "the lateral one"
-    assert "What fails, and why" in made.stdout or "No model from elsewhere is shown to fail" in made.stdout
-    assert page.with_name("report.md").read_text().split("**")[1] in " ".join(made.stdout.split()), (
+    assert result.stdout.rstrip().endswith(str(page))
+    assert "1 row(s) are of images of ours outside ours/external/test" in result.stderr, "the lateral one"
+    assert (
+        "What fails, and why" in result.stdout or "No model from elsewhere is shown to fail" in result.stdout
+    )
+    assert page.with_name("report.md").read_text().split("**")[1] in " ".join(result.stdout.split()), (
         "the page's first words"
     )
     for line in ("vendor-a reaches a median AUC of", "vendor-b reaches a median AUC of"):
-        assert line in made.stdout
+        assert line in result.stdout
     html = page.read_text()
     assert "<dt>From elsewhere</dt><dd>vendor-a, vendor-b</dd>" in html
     assert "Network" not in html
     nowhere = re.compile("trained on(?! is unknown)")
-    drawn = [file.read_text() for file in page.parent.glob("*.svg")]
-    assert [text for text in (html, made.stdout, *drawn) if nowhere.search(text)] == [], (
+    figures = [file.read_text() for file in page.parent.glob("*.svg")]
+    assert [text for text in (html, result.stdout, *figures) if nowhere.search(text)] == [], (
         "bought models were trained nowhere here"
     )
-    assert sum("<!-- model -->" in text for text in drawn) >= 4
+    assert sum("<!-- model -->" in text for text in figures) >= 4
     assert "No verdict:" in html, "it is said why there is none"
     assert "Leaving the test site out" not in html
 
-    told = json.loads(run(*asked, "--json").stdout)
-    assert told["imported"] == [], "the same scores again change nothing"
-    rows = {(row["trained_on"], row["task"]): row for row in told["auc"]}
+    answer = json.loads(run(*words, "--json").stdout)
+    assert answer["imported"] == [], "the same scores again change nothing"
+    rows = {(row["trained_on"], row["task"]): row for row in answer["auc"]}
     truth, scores = pd.read_csv(labels)[:-1], pd.read_csv(files[0])[:-1]
     for task in TASKS:
         row = rows["vendor-a", task]
@@ -100,8 +102,8 @@ def test_two_vendors_at_one_hospital(run, tmp_path):
         )
         assert row["auc"] == pytest.approx(roc_auc_score(truth[task], scores[task]), abs=1e-9)
     for figure in ("calibration", "net_benefit", "subgroups", "operating_points", "auc"):
-        drawn = pd.read_csv(page.parent / f"{figure}.csv")
-        assert set(drawn["trained_on"]) == {"vendor-a", "vendor-b"}, figure
+        figures = pd.read_csv(page.parent / f"{figure}.csv")
+        assert set(figures["trained_on"]) == {"vendor-a", "vendor-b"}, figure
     agreement = pd.read_csv(page.parent / "agreement.csv")
     assert set(zip(agreement["reference"], agreement["trained_on"], strict=True)) == {
         ("vendor-a", "vendor-a"),
@@ -115,12 +117,15 @@ def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     other_labels, (b,) = write_site(tmp_path / "other", 2, "b")
     evaluate(engine, home, [Site("ours", "ours", labels, (("a", a),))])
-    done = evaluate(engine, home, [Site("other", "elsewhere", other_labels, (("b", b),))])
-    assert (done.study.foreign, [d.site for d in done.study.datasets]) == (("a", "b"), ["ours", "elsewhere"])
-    assert done.study.configurations() == []
+    outcome = evaluate(engine, home, [Site("other", "elsewhere", other_labels, (("b", b),))])
+    assert (outcome.study.foreign, [d.site for d in outcome.study.datasets]) == (
+        ("a", "b"),
+        ["ours", "elsewhere"],
+    )
+    assert outcome.study.configurations() == []
     with engine.begin() as connection:
         frame = results.performance(connection, "evaluation")
-        now = progress(connection, done.study)
+        now = progress(connection, outcome.study)
     assert set(zip(frame["trained_on"], frame["test_dataset"], strict=True)) == {
         ("a", "ours"),
         ("b", "other"),
@@ -130,7 +135,7 @@ def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_one_image_of_each_patient_by_choice(engine, tmp_path):
+def test_a_protocol_may_take_one_image_of_each_patient(engine, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     evaluate(
         engine, tmp_path / "home", [Site("ours", "ours", labels, (("a", a),))], protocol="external-first"
@@ -141,7 +146,7 @@ def test_one_image_of_each_patient_by_choice(engine, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (("--labels", "L"), "give --site"),
         ((), "give --labels FILE and --site"),
@@ -153,42 +158,42 @@ def test_one_image_of_each_patient_by_choice(engine, tmp_path):
         ),
     ],
 )
-def test_what_is_not_said_is_asked_for(tmp_path, words, said):
+def test_a_missing_option_is_a_usage_error(tmp_path, words, message):
     labels, files = write_site(tmp_path, 1, "a", "b", n=4)
     arguments = [str(labels) if word == "L" else word for word in words]
-    made = CliRunner().invoke(cli, ["evaluate", *map(str, files), *arguments])
-    assert made.exit_code == 2
-    assert said in made.stderr
+    result = CliRunner().invoke(cli, ["evaluate", *map(str, files), *arguments])
+    assert result.exit_code == 2
+    assert message in result.stderr
 
 
 def test_a_registered_dataset_needs_no_labels(run, tmp_path):
     labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
     run("evaluate", a, "--labels", labels, "--site", "ours", "--json")
-    told = json.loads(run("evaluate", b, "--dataset", "ours", "--json").stdout)
-    assert {row["trained_on"] for row in told["auc"]} == {"a", "b"}
+    answer = json.loads(run("evaluate", b, "--dataset", "ours", "--json").stdout)
+    assert {row["trained_on"] for row in answer["auc"]} == {"a", "b"}
     with pytest.raises(XrayError, match="registered with other content or another site"):
         run("evaluate", b, "--labels", labels, "--site", "theirs", "--dataset", "ours")
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_the_same_models_at_a_reference(run, tmp_path):
+def test_models_are_compared_with_their_scores_at_a_reference(run, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     reference_labels, (reference,) = write_site(tmp_path / "nih", 2, "a")
-    asked = (
+    words = (
         *("evaluate", a, "--labels", labels, "--site", "ours", "--reference", reference),
         *("--reference-labels", reference_labels, "--reference-site", "nih-cc"),
     )
-    told = json.loads(run(*asked, "--loss-ratio", "3", "--json").stdout)
-    assert {(row["trained_on"], row["test_dataset"]) for row in told["auc"]} == {
+    answer = json.loads(run(*words, "--loss-ratio", "3", "--json").stdout)
+    assert {(row["trained_on"], row["test_dataset"]) for row in answer["auc"]} == {
         ("a", "ours"),
         ("a", "nih-cc"),
     }
     pairs = {
-        (row["train_dataset"], row["test_dataset"], row["task"], row["at_home"]) for row in told["verdicts"]
+        (row["train_dataset"], row["test_dataset"], row["task"], row["at_home"]) for row in answer["verdicts"]
     }
     assert pairs == {("nih-cc", "ours", task, True) for task in TASKS}
-    assert {row["loss_ratio"] for row in told["verdicts"]} == {3}
-    assert set(told["verdicts"][0]) >= {
+    assert {row["loss_ratio"] for row in answer["verdicts"]} == {3}
+    assert set(answer["verdicts"][0]) >= {
         "verdict",
         "probability_population",
         "share_label_lower",
@@ -197,9 +202,9 @@ def test_the_same_models_at_a_reference(run, tmp_path):
     }
     again = run("evaluate", a, "--dataset", "ours")
     assert "What changed from the reference" in again.stdout, "a later call keeps the reference"
-    study = read_study(Path(told["file"]))
+    study = read_study(Path(answer["file"]))
     assert (study.reference, study.loss_ratio) == ("nih-cc", 3)
-    html = Path(told["page"]).read_text()
+    html = Path(answer["page"]).read_text()
     assert 'id="causes"' in html
     assert "Images or labels?" not in html, "that one is of models trained here"
     assert "1.09 for population" in html
@@ -209,23 +214,23 @@ def test_the_same_models_at_a_reference(run, tmp_path):
 def read_again(run, folder: Path) -> None:
     """The way out, by commands: plan, a reader who confirms every label, and the verdict that rests on it."""
     listed, filled = folder / "again.csv", folder / "filled.csv"
-    asked = ("reread", "plan", "evaluation", "--task", "Mass", "--budget", "60", "--to", listed)
-    (dry,) = run(*asked, "--dry-run", "--seed", "1", "--json").stdout.splitlines()
+    words = ("reread", "plan", "evaluation", "--task", "Mass", "--budget", "60", "--to", listed)
+    (dry,) = run(*words, "--dry-run", "--seed", "1", "--json").stdout.splitlines()
     assert not listed.exists()
-    planned = json.loads(run(*asked, "--seed", "1", "--json").stdout)
+    planned = json.loads(run(*words, "--seed", "1", "--json").stdout)
     assert planned == json.loads(dry)
     assert (planned["read images of"], planned["by the rules of"], planned["reads"]) == ("ours", "nih-cc", 60)
     with pytest.raises(
-        XrayError, match=r"again.csv: the list can't be written: File exists; --to names another"
+        XrayError, match=r"again.csv: the list can't be written: File exists; choose another file with --to"
     ):
-        run(*asked)
+        run(*words)
     through_pipeline(run, folder / "piped.csv")
     rows = pd.read_csv(listed, dtype=str)
     labels = pd.read_csv(folder / "ours" / "labels.csv").set_index("Image")["Mass"]
     rows["answer"] = np.where(labels[rows["image"]].to_numpy() == 1, "yes", "no")
     rows.assign(reader="anna").to_csv(filled, index=False)
     assert (
-        "60 answers would be added (anna), 0 known already, 0 rows without answer"
+        "60 answers would be added (anna), 0 stored before, 0 rows without answer"
         in run("reread", "add", filled, "--dry-run").stderr
     )
     added = json.loads(run("reread", "add", filled, "--json").stdout)
@@ -233,14 +238,14 @@ def read_again(run, folder: Path) -> None:
     (verdict,) = added["verdicts"]
     assert re.fullmatch(r"P\(label\) 0.\d\d -> 0.\d\d after 60 reads \(1 reader\)", verdict["label"])
     assert verdict["share"].startswith("0.00 (-0.")
-    shown = run("reread", "add", filled).stdout
-    assert "after 60 reads (1 reader)" in shown
+    output = run("reread", "add", filled).stdout
+    assert "after 60 reads (1 reader)" in output
 
 
 def through_pipeline(run, listed: Path) -> None:
     """Which pictures of the reference to score through the site's pipeline: said, and listed."""
-    asked = ("reread", "pipeline", "evaluation", "--task", "Mass", "--budget", "20", "--to", listed)
-    planned = json.loads(run(*asked, "--dry-run", "--json").stdout)
+    words = ("reread", "pipeline", "evaluation", "--task", "Mass", "--budget", "20", "--to", listed)
+    planned = json.loads(run(*words, "--dry-run", "--json").stdout)
     assert not listed.exists()
     assert (planned["images of"], planned["through"], planned["task"], planned["images"]) == (
         "nih-cc",
@@ -249,22 +254,22 @@ def through_pipeline(run, listed: Path) -> None:
         20,
     )
     assert 0 <= planned["settles image"] <= 1
-    said = run(*asked).stderr
-    assert f"xray intervene add FILE --model {planned['model']} --from nih-cc --to ours" in said
+    error = run(*words).stderr
+    assert f"xray intervene add FILE --model {planned['model']} --from nih-cc --to ours" in error
     rows = pd.read_csv(listed, dtype=str)
     assert (list(rows), len(rows)) == (["image", "path"], 20)
     with pytest.raises(XrayError, match=r"piped.csv: the list can't be written: File exists"):
-        run(*asked)
+        run(*words)
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_declared_operating_points_are_judged_as_declared(run, database, engine, tmp_path):
+def test_declared_operating_points_are_used(run, database, engine, tmp_path):
     labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
-    asked = ("evaluate", a, b, "--labels", labels, "--site", "ours", "--protocol", "external-first")
-    run(*asked)
-    made = run(*asked, "--threshold", "a:effusion=0.4", "--threshold", "b:Mass=0.9")
-    assert "operating_points" in made.stderr, "a new threshold makes them stale"
-    assert "calibration …" not in made.stderr, "and nothing else"
+    words = ("evaluate", a, b, "--labels", labels, "--site", "ours", "--protocol", "external-first")
+    run(*words)
+    result = run(*words, "--threshold", "a:effusion=0.4", "--threshold", "b:Mass=0.9")
+    assert "operating_points" in result.stderr, "a new threshold makes them stale"
+    assert "calibration …" not in result.stderr, "and nothing else"
     with engine.begin() as connection:
         rows = connection.execute(
             text(
@@ -273,14 +278,14 @@ def test_declared_operating_points_are_judged_as_declared(run, database, engine,
             )
         ).all()
     truth, scores = pd.read_csv(labels)[::2], pd.read_csv(a)[::2]
-    called, positive = scores["Effusion"] >= 0.4, truth["Effusion"] == 1
+    calls, positive = scores["Effusion"] >= 0.4, truth["Effusion"] == 1
     expected = {
-        "sensitivity": (called & positive, positive),
-        "specificity": (~called & ~positive, ~positive),
-        "ppv": (called & positive, called),
-        "npv": (~called & ~positive, ~called),
-        "accuracy": (called == positive, positive | True),
-        "positive_rate": (called, positive | True),
+        "sensitivity": (calls & positive, positive),
+        "specificity": (~calls & ~positive, ~positive),
+        "ppv": (calls & positive, calls),
+        "npv": (~calls & ~positive, ~calls),
+        "accuracy": (calls == positive, positive | True),
+        "positive_rate": (calls, positive | True),
     }
     assert {row.task for row in rows} == {"Effusion"}
     assert {r.measure: (r.numerator, r.denominator) for r in rows} == {
@@ -290,20 +295,22 @@ def test_declared_operating_points_are_judged_as_declared(run, database, engine,
         bounds = proportion_confint(row.numerator, row.denominator, method="wilson")
         assert (row.lower, row.upper) == pytest.approx(bounds, abs=1e-9)
     with pytest.raises(XrayError, match="does not score Edema"):
-        run(*asked, "--threshold", "a:Edema=0.4")
+        run(*words, "--threshold", "a:Edema=0.4")
     with pytest.raises(XrayError, match="expected a probability above 0 and below 1, found 4"):
-        run(*asked, "--threshold", "a:Mass=4")
+        run(*words, "--threshold", "a:Mass=4")
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_a_hospitals_own_tables_give_the_aucs_of_the_clean_ones(run, database, engine, tmp_path):
+def test_a_hospitals_own_tables_give_the_same_aucs_as_clean_ones(run, database, engine, tmp_path):
     labels, (scores,) = write_site(tmp_path / "ours", 1, "a")
-    words, truth, given = {1: "ja", 0: "nein"}, pd.read_csv(labels), pd.read_csv(scores)
-    theirs = truth.assign(**{task: truth[task].map(words) for task in TASKS})
-    theirs.rename(columns={"Effusion": "Pleuraerguss", "Image": "Bild"}).to_excel(
+    words, truth, stored_scores = {1: "ja", 0: "nein"}, pd.read_csv(labels), pd.read_csv(scores)
+    hospital_labels = truth.assign(**{task: truth[task].map(words) for task in TASKS})
+    hospital_labels.rename(columns={"Effusion": "Pleuraerguss", "Image": "Bild"}).to_excel(
         tmp_path / "labels.xlsx", index=False
     )
-    per_cent = given.assign(**{task: (given[task] * 100).map("{:.12f} %".format) for task in TASKS})
+    per_cent = stored_scores.assign(
+        **{task: (stored_scores[task] * 100).map("{:.12f} %".format) for task in TASKS}
+    )
     long = per_cent.rename(columns={"Effusion": "Erguss"}).melt(
         "Image", var_name="finding", value_name="score"
     )
@@ -313,21 +320,30 @@ def test_a_hospitals_own_tables_give_the_aucs_of_the_clean_ones(run, database, e
     )
     (tmp_path / "scores.toml").write_text('[findings]\nErguss = "pleural effusion"\n')
     clean = json.loads(run("evaluate", scores, "--labels", labels, "--site", "clean", "--json").stdout)
-    asked = ("evaluate", tmp_path / "theirs.csv", "--labels", tmp_path / "labels.xlsx", "--site", "west")
+    words_of_command = (
+        "evaluate",
+        tmp_path / "theirs.csv",
+        "--labels",
+        tmp_path / "labels.xlsx",
+        "--site",
+        "west",
+    )
     maps = ("--map", tmp_path / "labels.toml", "--scores-map", tmp_path / "scores.toml")
     point = ("--threshold", "Effusion=40")
-    mine = json.loads(run(*asked, *maps, "--kind", "percent", *point, "--study", "own", "--json").stdout)
-    aucs = [{(row["task"]): row["auc"] for row in made["auc"]} for made in (clean, mine)]
+    own = json.loads(
+        run(*words_of_command, *maps, "--kind", "percent", *point, "--study", "own", "--json").stdout
+    )
+    aucs = [{(row["task"]): row["auc"] for row in answer["auc"]} for answer in (clean, own)]
     assert set(aucs[0]) == set(TASKS)
     assert aucs[1] == aucs[0]
     with engine.begin() as connection:
-        called = connection.execute(
+        stored_calls = connection.execute(
             text(
                 "select numerator from operating_point_results where trained_on = 'theirs' and rule = 'declared'"
                 " and measure = 'positive_rate'"
             )
         ).scalar_one()
-    assert called == (given["Effusion"][:-1] >= 0.4).sum(), (
+    assert stored_calls == (stored_scores["Effusion"][:-1] >= 0.4).sum(), (
         "a threshold of 40 per cent, without the lateral image"
     )
 
@@ -352,8 +368,8 @@ def test_no_network_is_loaded():
 @pytest.mark.parametrize(
     "option", [("--kind", "logit"), ("--missing-as-nan",), ("--reference-site", "nih"), ("--site", "x")]
 )
-def test_what_is_of_score_files_is_refused_without_them(option):
+def test_options_for_score_files_are_refused_without_them(option):
     """Not dropped in silence, even where it says what would hold anyway."""
-    made = CliRunner().invoke(cli, ["evaluate", "--model", "vendor.onnx", "--dataset", "ours", *option])
-    assert made.exit_code == 2
-    assert "give SCORES with --labels and --site" in made.output
+    result = CliRunner().invoke(cli, ["evaluate", "--model", "vendor.onnx", "--dataset", "ours", *option])
+    assert result.exit_code == 2
+    assert "give SCORES with --labels and --site" in result.output

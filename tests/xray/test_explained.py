@@ -22,18 +22,16 @@ def once(server, _template, tmp_path_factory):
     folder = tmp_path_factory.mktemp("explained")
     labels, (file,) = write_site(folder / "ours", 1, "vendor")
     scores = pd.read_csv(file)
-    theirs = scores.assign(Mass=100 * scores["Mass"], Erguss=100 * scores["Effusion"]).drop(
-        columns="Effusion"
-    )
-    theirs.rename(columns={"Mass": "lung mass"}).to_csv(file, index=False)
+    table = scores.assign(Mass=100 * scores["Mass"], Erguss=100 * scores["Effusion"]).drop(columns="Effusion")
+    table.rename(columns={"Mass": "lung mass"}).to_csv(file, index=False)
     (folder / "scores.toml").write_text('[findings]\nErguss = "Effusion"\n"lung mass" = "Mass"\n')
-    asked = ("evaluate", file, "--labels", labels, "--site", "ours", "--kind", "percent")
+    words = ("evaluate", file, "--labels", labels, "--site", "ours", "--kind", "percent")
     url = copy_template(server, _template, "explained")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XRAY_DATABASE_URL", url.replace("+psycopg2", ""))
         patch.setenv("XRAY_HOME", str(folder / "home"))
         patch.setenv("XRAY_COMMAND", "xray evaluate 'vendor.csv'")
-        call(*asked, "--scores-map", folder / "scores.toml", "--threshold", "Effusion=40")
+        call(*words, "--scores-map", folder / "scores.toml", "--threshold", "Effusion=40")
         call("recalibrate", "vendor", "--task", "Effusion", "--method", "logistic", "--study", "evaluation")
     return url, file, pd.read_csv(labels), scores
 
@@ -52,8 +50,8 @@ def judged(run, once):  # noqa: F811
 
 def test_one_score_is_followed_to_its_file(judged):
     run, file, labels, scores = judged  # noqa: F811
-    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image", "i3.png")
-    about = json.loads(run(*asked, "--json").stdout)
+    command = ("explain", "evaluation/vendor/ours/Effusion", "--image", "i3.png")
+    about = json.loads(run(*command, "--json").stdout)
     (evaluation,) = about["evaluations"]
     assert evaluation["scores"] == {
         "file": "vendor.csv",
@@ -75,34 +73,34 @@ def test_one_score_is_followed_to_its_file(judged):
     }
     (calibration,) = about["calibrations"]
     assert (calibration["calibration"], calibration["method"]) == (1, "logistic")
-    seen = labels[:-1]
+    labels_seen = labels[:-1]
     assert {
         key: about["labels"][key] for key in ("dataset", "site", "positive", "negative", "unlabelled")
     } == {
         "dataset": "ours",
         "site": "ours",
-        "positive": seen["Effusion"].sum(),
-        "negative": (seen["Effusion"] == 0).sum(),
+        "positive": labels_seen["Effusion"].sum(),
+        "negative": (labels_seen["Effusion"] == 0).sum(),
         "unlabelled": 0,
     }
     assert about["labels"]["states"] == {
         "positive": labels["Effusion"].sum(),
         "negative": (labels["Effusion"] == 0).sum(),
     }, "the dataset's, the lateral image among them"
-    given = float(scores["Effusion"][3])
+    exact = float(scores["Effusion"][3])
     score = about["score"]
     assert (score["image"], score["patient"], score["position"]) == ("i3.png", "p1", 4)
-    assert score["logit"] == pytest.approx(float(logit(given)), rel=1e-6)
-    assert score["as_given"] == pytest.approx(100 * given, rel=1e-6)
-    assert score["called_positive"] == (given >= 0.4)
+    assert score["logit"] == pytest.approx(float(logit(exact)), rel=1e-6)
+    assert score["as_given"] == pytest.approx(100 * exact, rel=1e-6)
+    assert score["called_positive"] == (exact >= 0.4)
     assert score["label"]["label"] == labels["Effusion"][3]
-    words = run(*asked).stdout
+    words = run(*command).stdout
     for line in (
         "vendor on ours, Effusion, a model from elsewhere",
         f"file vendor.csv  sha256 {evaluation['scores']['sha256']}",
         "Effusion is its 'Erguss' (mapping file)",
         "operating point 40 (percent; logit -0.4055), declared by its maker",
-        f"{100 * given:.6g} as percent",
+        f"{100 * exact:.6g} as percent",
         "said to be trained on unknown",
     ):
         assert line in words
@@ -110,31 +108,31 @@ def test_one_score_is_followed_to_its_file(judged):
 
 def test_every_evaluation_has_its_provenance(judged, engine):
     with engine.connect() as connection:
-        counted = connection.execute(
+        counts = connection.execute(
             text("select (select count(*) from evaluation), (select count(*) from provenance)")
         ).one()
-    assert counted[0] == counted[1] > 0
+    assert counts[0] == counts[1] > 0
 
 
-def test_an_image_that_was_not_tested(judged):
+def test_an_image_outside_the_test_cohort_is_named(judged):
     run = judged[0]  # noqa: F811
-    asked = ("explain", "evaluation/vendor/ours/Effusion", "--image")
+    words = ("explain", "evaluation/vendor/ours/Effusion", "--image")
     for image in (f"i{N - 1}.png", "nobody.png"):
         with pytest.raises(Exception, match=f"'{image}' is no test image of ours in evaluation"):
-            run(*asked, image)
+            run(*words, image)
 
 
-def test_scores_from_before_files_were_noted_say_so(judged, engine):
+def test_scores_without_recorded_files_say_so(judged, engine):
     run = judged[0]  # noqa: F811
     with engine.begin() as connection:
         connection.execute(text("update evaluation set provenance = null"))
         connection.execute(text("update model set provenance = '{}'"))
     words = run("explain", "evaluation/vendor/ours/Effusion").stdout
-    assert "it was scored, or imported, before that was kept" in words
+    assert "it was scored, or imported, before xray recorded them" in words
     assert "first imported at a time not on record" in run("provenance", "vendor").stdout
 
 
-def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
+def test_synonyms_are_distinguished_from_equal_names(run, tmp_path):  # noqa: F811
     labels, (file,) = write_site(tmp_path / "theirs", 2, "another")
     pd.read_csv(file).rename(columns={"Effusion": "pleural effusion"}).to_csv(file, index=False)
     run("evaluate", file, "--labels", labels, "--site", "theirs")
@@ -148,14 +146,14 @@ def test_synonyms_are_told_from_the_same_names(run, tmp_path):  # noqa: F811
     assert "would leak: unknown" in run("provenance", "another").stdout
 
 
-def test_a_model_says_where_it_would_leak(judged, tmp_path):
+def test_the_provenance_of_a_model_lists_where_it_would_leak(judged, tmp_path):
     """Datasets that it knows and that it has not scored are told of, too, and those that nobody here has."""
     run, file, _, _ = judged  # noqa: F811
     scores = pd.read_csv(file).rename(columns={"Erguss": "Effusion", "lung mass": "Mass"})
     scores.to_csv(tmp_path / "again.csv", index=False)
-    known = ("--trained-on", "ours", "--trained-on", "far-away")
-    asked = ("--cohort", "ours", "--protocol", "external", "--kind", "percent")
-    run("predictions", "import", tmp_path / "again.csv", "--model", "knows", *asked, *known)
+    options = ("--trained-on", "ours", "--trained-on", "far-away")
+    import_options = ("--cohort", "ours", "--protocol", "external", "--kind", "percent")
+    run("predictions", "import", tmp_path / "again.csv", "--model", "knows", *import_options, *options)
     about = json.loads(run("provenance", "knows", "--json").stdout)
     assert about["said_trained_on"] == ["far-away", "ours"]
     assert about["unregistered"] == ["far-away"]

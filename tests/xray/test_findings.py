@@ -23,21 +23,21 @@ from xray.tasks import TASKS
         ("", None),
     ],
 )
-def test_a_word_stands_for_one_finding(word: str, finding: str | None) -> None:
+def test_a_word_means_one_finding(word: str, finding: str | None) -> None:
     assert name_of(word) == finding
 
 
-def test_words_of_ones_own_go_before_the_table() -> None:
+def test_own_words_take_precedence_over_the_table() -> None:
     assert name_of("derrame pleural", {"Derrame Pleural": "Effusion"}) == "Effusion"
     assert name_of("Infiltrate", {"infiltrate": "Consolidation"}) == "Consolidation"
 
 
-def test_the_table_holds_no_word_twice_and_every_default_name() -> None:
+def test_the_table_has_every_default_name_and_no_word_twice() -> None:
     assert {name_of(task) for task in TASKS} == set(TASKS)
     assert all(name_of(finding) == finding for finding in synonyms().values())
 
 
-def test_a_list_of_ones_own_is_matched_however_it_is_written() -> None:
+def test_own_findings_are_matched_in_any_spelling() -> None:
     among = ("Kerley lines", "Effusion")
     assert [match(word, among) for word in ("kerley_lines", "Pleural effusion", "Mass")] == [
         "Kerley lines",
@@ -67,16 +67,16 @@ def test_declared_findings_keep_their_order_and_their_words() -> None:
         (["k" * 61], "at most 60 letters"),
     ],
 )
-def test_a_slip_and_a_name_that_is_none_are_refused(words: list[str], message: str) -> None:
+def test_misspelt_and_invalid_names_are_refused(words: list[str], message: str) -> None:
     with pytest.raises(StudyError, match=message):
         declare(words, "here", StudyError)
 
 
-def test_a_word_of_another_kind_is_near_nothing() -> None:
+def test_an_unrelated_word_has_no_near_match() -> None:
     assert near("Aortic calcification", synonyms().values()) is None
 
 
-def test_columns_are_taken_by_name() -> None:
+def test_columns_are_matched_by_name() -> None:
     matrix = np.array([[1, 2], [3, 4]], np.float32)
     np.testing.assert_array_equal(
         columns(matrix, ("A", "B"), ("B", "C", "A"), np.nan), [[2, np.nan, 1], [4, np.nan, 3]]
@@ -88,7 +88,7 @@ def test_the_default_list_comes_first() -> None:
     assert standard(["Own", "Mass"]) == (*TASKS, "Own")
 
 
-def test_a_hash_does_not_depend_on_order_or_on_findings_that_nothing_is_said_of() -> None:
+def test_a_hash_ignores_order_and_findings_without_labels() -> None:
     labels = np.array([[1, 0], [0, 1]], np.int8)
     whole = columns(labels, ("Mass", "Own"), (*TASKS, "Own"), -1)
     assert column_bytes(labels, ("Mass", "Own"), -1) == column_bytes(whole, (*TASKS, "Own"), -1)

@@ -39,10 +39,10 @@ def rest(home: Path) -> None:
         time.sleep(0.05)
 
 
-def copy(home: Path, place: Path) -> None:
+def copy(home: Path, target: Path) -> None:
     """Copy a home at rest, as an administrator does: with owners."""
     rest(home)
-    subprocess.run(["cp", "-a", home, place], check=True)
+    subprocess.run(["cp", "-a", home, target], check=True)
 
 
 def ask(url: str, question: str) -> list[tuple]:
@@ -50,9 +50,9 @@ def ask(url: str, question: str) -> list[tuple]:
         return [tuple(row) for row in connection.execute(text(question))]
 
 
-def tell(url: str, statement: str, **given: object) -> None:
+def tell(url: str, statement: str, **parameters: object) -> None:
     with create_engine(url, poolclass=NullPool).begin() as connection:
-        connection.execute(text(statement), given)
+        connection.execute(text(statement), parameters)
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +71,13 @@ def original(tmp_path_factory, monkeypatch_module) -> Path:
     with owned(home) as owner:
         migrate(owner.mlflow)
         widen(owner.mlflow)
-    with databases(home) as found:
-        settle(found.engine(), found.mlflow, home, own=True)
-        tracker = Tracker(found.mlflow, home / ARTIFACTS)
-        drawn = DatasetRequest("a", "a", "manifest", None, None, Phantom("alpha", 40, SIZE))
-        prepare(found.engine(), home, drawn, "corrected", SIZE)
-        ensure_model(found.engine(), tracker, home, ModelRequest("s", "a", ("a",), "corrected", recipe, 0))
-        score(found, home)
+    with databases(home) as urls:
+        settle(urls.engine(), urls.mlflow, home, own=True)
+        tracker = Tracker(urls.mlflow, home / ARTIFACTS)
+        request = DatasetRequest("a", "a", "manifest", None, None, Phantom("alpha", 40, SIZE))
+        prepare(urls.engine(), home, request, "corrected", SIZE)
+        ensure_model(urls.engine(), tracker, home, ModelRequest("s", "a", ("a",), "corrected", recipe, 0))
+        score(urls, home)
     return home
 
 
@@ -88,23 +88,23 @@ def monkeypatch_module():
         yield patch
 
 
-def score(found: Databases, home: Path) -> list[tuple]:
+def score(urls: Databases, home: Path) -> list[tuple]:
     """Scores everything anew; every score."""
-    tell(found.xray, "delete from evaluation")
-    with found.engine().begin() as connection:
+    tell(urls.xray, "delete from evaluation")
+    with urls.engine().begin() as connection:
         ((model_id, lists),) = missing(connection).items()
-    evaluate(found.engine(), Tracker(found.mlflow, home / ARTIFACTS), home, model_id, lists)
-    return stored(found)
+    evaluate(urls.engine(), Tracker(urls.mlflow, home / ARTIFACTS), home, model_id, lists)
+    return stored(urls)
 
 
-def stored(found: Databases) -> list[tuple]:
-    return ask(found.xray, "select image, task, logit from predictions order by 1, 2")
+def stored(urls: Databases) -> list[tuple]:
+    return ask(urls.xray, "select image, task, logit from predictions order by 1, 2")
 
 
-def places(found: Databases) -> set[Path]:
+def places(urls: Databases) -> set[Path]:
     """Every place that MLflow has noted."""
     uris = ask(
-        found.mlflow,
+        urls.mlflow,
         "select artifact_location from experiments where artifact_location like 'file:%' union"
         " select artifact_uri from runs union select artifact_location from logged_models"
         " union select storage_location from model_versions",
@@ -112,10 +112,10 @@ def places(found: Databases) -> set[Path]:
     return {Path(unquote(urlparse(uri).path)) for (uri,) in uris}
 
 
-def as_before_notes(found: Databases, home: Path) -> None:
+def as_before_notes(urls: Databases, home: Path) -> None:
     """The databases as an earlier version has left them: absolute paths, no note of the home."""
-    tell(found.xray, "delete from home")
-    tell(found.xray, "update image set path = :home || '/' || path", home=str(home))
+    tell(urls.xray, "delete from home")
+    tell(urls.xray, "update image set path = :home || '/' || path", home=str(home))
     (home / ID).unlink()
 
 
@@ -123,17 +123,17 @@ def as_before_notes(found: Databases, home: Path) -> None:
     ("kind", "age"),
     [("moved", "new"), ("moved", "older"), ("copied", "older"), ("copied without its id", "new")],
 )
-def test_a_home_at_another_place_has_its_own_files(original, tmp_path, monkeypatch_module, kind, age):
-    start, there = tmp_path / "start" / "a home", tmp_path / "other place" / "à côté"
+def test_a_copied_home_uses_its_own_files(original, tmp_path, monkeypatch_module, kind, age):
+    start, target = tmp_path / "start" / "a home", tmp_path / "other place" / "à côté"
     start.parent.mkdir()
-    there.parent.mkdir()
+    target.parent.mkdir()
     copy(original, start)
-    with databases(start) as found:
-        settle(found.engine(), found.mlflow, start, own=True)
-        before = stored(found)
+    with databases(start) as urls:
+        settle(urls.engine(), urls.mlflow, start, own=True)
+        before = stored(urls)
         if age == "older":
-            as_before_notes(found, start)
-    copy(start, there)
+            as_before_notes(urls, start)
+    copy(start, target)
     if kind == "moved":
         shutil.rmtree(start)
     else:  # the original is there, and would give other scores
@@ -141,77 +141,75 @@ def test_a_home_at_another_place_has_its_own_files(original, tmp_path, monkeypat
             file.write_bytes(b"")
         shutil.rmtree(start / "phantom")
     if kind == "copied without its id":
-        (there / ID).unlink(missing_ok=True)
-    shutil.rmtree(there / "pixels")
-    with databases(there) as found:
-        settle(found.engine(), found.mlflow, there, own=True)
-        assert all(place.is_relative_to(there) for place in places(found))
-        assert ask(found.xray, "select path from home") == [(str(there),)]
-        assert ask(found.xray, "select distinct left(path, 10) from image") == [("phantom/a-",)]
-        assert score(found, there) == before
-        tracker = Tracker(found.mlflow, there / ARTIFACTS)
-        assert weights_of(found.engine(), tracker, 1).is_relative_to(there)
+        (target / ID).unlink(missing_ok=True)
+    shutil.rmtree(target / "pixels")
+    with databases(target) as urls:
+        settle(urls.engine(), urls.mlflow, target, own=True)
+        assert all(path.is_relative_to(target) for path in places(urls))
+        assert ask(urls.xray, "select path from home") == [(str(target),)]
+        assert ask(urls.xray, "select distinct left(path, 10) from image") == [("phantom/a-",)]
+        assert score(urls, target) == before
+        tracker = Tracker(urls.mlflow, target / ARTIFACTS)
+        assert weights_of(urls.engine(), tracker, 1).is_relative_to(target)
         served = mlflow.pyfunc.load_model("models:/s.a@seed-0")
         assert served.predict(np.zeros((1, 1, SIZE, SIZE), np.float32)).shape == (1, 18)
-        with found.engine().connect() as connection:
+        with urls.engine().connect() as connection:
             assert list(verify_weights(connection, tracker)) == []
-        again = places(found)
-        settle(found.engine(), found.mlflow, there, own=True)
-        assert places(found) == again
+        again = places(urls)
+        settle(urls.engine(), urls.mlflow, target, own=True)
+        assert places(urls) == again
 
 
-def test_a_server_of_ones_own_follows_this_folder_only_and_a_copy_beside_it_is_another(
-    original, tmp_path, monkeypatch_module
-):
+def test_a_users_server_belongs_to_one_home_and_not_to_its_copy(original, tmp_path, monkeypatch_module):
     """One database, several homes: what others noted stays."""
     start = tmp_path / "start"
     copy(original, start)
-    with databases(start) as found:
-        settle(found.engine(), found.mlflow, start, own=True)
+    with databases(start) as urls:
+        settle(urls.engine(), urls.mlflow, start, own=True)
         homes = {name: tmp_path / name for name in ("first", "second", "moved")}
         homes["first"].mkdir()
         homes["second"].mkdir()
         for name in ("first", "second"):
-            settle(found.engine(), found.mlflow, homes[name], own=False)
-            tracker = Tracker(found.mlflow, homes[name] / ARTIFACTS)
+            settle(urls.engine(), urls.mlflow, homes[name], own=False)
+            tracker = Tracker(urls.mlflow, homes[name] / ARTIFACTS)
             tracker.experiment(f"of {name}")
         copy(homes["first"], tmp_path / "copy of first")
-        settle(found.engine(), found.mlflow, tmp_path / "copy of first", own=False)
-        assert homes["first"] / ARTIFACTS / "of first" in places(found)
+        settle(urls.engine(), urls.mlflow, tmp_path / "copy of first", own=False)
+        assert homes["first"] / ARTIFACTS / "of first" in places(urls)
         homes["first"].rename(homes["moved"])
-        settle(found.engine(), found.mlflow, homes["moved"], own=False)
-        now = places(found)
+        settle(urls.engine(), urls.mlflow, homes["moved"], own=False)
+        now = places(urls)
         assert {homes["moved"] / ARTIFACTS / "of first", homes["second"] / ARTIFACTS / "of second"} <= now
-        assert not any(place.is_relative_to(homes["first"]) for place in now)
-        assert any(place.is_relative_to(start) for place in now)
-        noted = {path for (path,) in ask(found.xray, "select path from home")}
+        assert not any(path.is_relative_to(homes["first"]) for path in now)
+        assert any(path.is_relative_to(start) for path in now)
+        noted = {path for (path,) in ask(urls.xray, "select path from home")}
         expected = (start, homes["moved"], homes["second"], tmp_path / "copy of first")
-        assert noted == {str(each) for each in expected}
+        assert noted == {str(path) for path in expected}
 
 
-def test_places_outside_of_the_home_stay(original, tmp_path, monkeypatch_module):
-    start, there = tmp_path / "home", tmp_path / "home 2"
+def test_paths_outside_the_home_stay(original, tmp_path, monkeypatch_module):
+    start, target = tmp_path / "home", tmp_path / "home 2"
     copy(original, start)
-    with databases(start) as found:
-        settle(found.engine(), found.mlflow, start, own=True)
+    with databases(start) as urls:
+        settle(urls.engine(), urls.mlflow, start, own=True)
         for uri in ("s3://bucket/mlflow/artifacts", f"file://{tmp_path}/homely/mlflow/artifacts"):
-            Tracker(found.mlflow, uri).experiment(uri[:2])
-        tell(found.xray, "update image set path = '/data/' || name where id % 2 = 0")
-        tell(found.xray, "update image set path = :beside where id = 2", beside=f"{start}ly/x.png")
-        paths = ask(found.xray, "select id, path from image order by id")
+            Tracker(urls.mlflow, uri).experiment(uri[:2])
+        tell(urls.xray, "update image set path = '/data/' || name where id % 2 = 0")
+        tell(urls.xray, "update image set path = :beside where id = 2", beside=f"{start}ly/x.png")
+        paths = ask(urls.xray, "select id, path from image order by id")
     rest(start)
-    start.rename(there)
-    with databases(there) as found:
-        settle(found.engine(), found.mlflow, there, own=True)
-        locations = {uri for (uri,) in ask(found.mlflow, "select artifact_location from experiments")}
+    start.rename(target)
+    with databases(target) as urls:
+        settle(urls.engine(), urls.mlflow, target, own=True)
+        locations = {uri for (uri,) in ask(urls.mlflow, "select artifact_location from experiments")}
         assert {
             "s3://bucket/mlflow/artifacts/s3",
             f"file://{tmp_path}/homely/mlflow/artifacts/fi",
         } <= locations
-        assert ask(found.xray, "select id, path from image order by id") == paths
+        assert ask(urls.xray, "select id, path from image order by id") == paths
 
 
-def test_a_home_of_a_very_long_name_has_room_in_mlflow(server, tmp_path):
+def test_a_home_with_a_very_long_path_fits_mlflow(server, tmp_path):
     """MLflow's own tables cut places at 200 characters, with an error of PostgreSQL's."""
     server.create_database("mlflow_of_a_long_home")
     url = server.url("mlflow_of_a_long_home")

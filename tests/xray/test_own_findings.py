@@ -69,7 +69,7 @@ intensity = 0
 
 
 @dataclass(frozen=True)
-class Done:
+class Finished:
     """The study after its run."""
 
     engine: Engine
@@ -79,20 +79,20 @@ class Done:
     page: str
 
     @contextmanager
-    def asked(self) -> Iterator[Connection]:
+    def connect(self) -> Iterator[Connection]:
         with self.engine.begin() as connection:
             yield connection
 
-    def rows(self, query: str, **given: Any) -> list[tuple[Any, ...]]:
+    def rows(self, query: str, **parameters: Any) -> list[tuple[Any, ...]]:
         with self.engine.begin() as connection:
-            return [tuple(row) for row in connection.execute(text(query), given)]
+            return [tuple(row) for row in connection.execute(text(query), parameters)]
 
 
 def draw(folder: Path, site: str) -> None:
     """Pictures of a synthetic site, and a manifest in the hospital's own words."""
     write_site(load_sites()[site], folder, patients=160, size=SIZE, seed=3)
     frame = pd.read_csv(folder / "labels.csv", dtype=str).rename(columns=WRITTEN)
-    kept = [
+    rows_kept = [
         "image_id",
         "patient_id",
         "path",
@@ -103,7 +103,7 @@ def draw(folder: Path, site: str) -> None:
         "Effusion",
         "Cardiomegaly",
     ]
-    frame[kept].to_csv(folder / "labels.csv", index=False)
+    frame[rows_kept].to_csv(folder / "labels.csv", index=False)
 
 
 def score_elsewhere(connection: Connection, folder: Path) -> None:
@@ -118,7 +118,9 @@ def score_elsewhere(connection: Connection, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def done(server: Server, _template: str, mlflow_url: str, tmp_path_factory: pytest.TempPathFactory) -> Done:
+def finished(
+    server: Server, _template: str, mlflow_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Finished:
     folder = tmp_path_factory.mktemp("own findings")
     engine = create_engine(copy_template(server, _template, "own_findings"), poolclass=NullPool)
     draw(folder / "north", "alpha")
@@ -134,54 +136,58 @@ def done(server: Server, _template: str, mlflow_url: str, tmp_path_factory: pyte
     with engine.begin() as connection:
         score_elsewhere(connection, folder)
         record_study(connection, study, models)
-        wanted = missing(connection)
-    for model, lists in wanted.items():
+        lists_missing = missing(connection)
+    for model, lists in lists_missing.items():
         evaluate(engine, tracker, home, model, lists)
     run_all(engine, study.name)
     with engine.begin() as connection:
         page = write_report(connection, study, folder / "report", [])
-    return Done(engine, home, tracker, models, page.read_text(encoding="utf-8"))
+    return Finished(engine, home, tracker, models, page.read_text(encoding="utf-8"))
 
 
 LISTED = "select task.name from {0}_task join task on task.id = task_id where {0}_id = :id order by position"
 
 
-def test_dataset_study_and_model_have_the_list_by_name(done: Done) -> None:
-    ((dataset,), *_) = done.rows("select id from dataset where name = 'north'")
-    ((study,),) = done.rows("select id from study")
-    assert {name for (name,) in done.rows(LISTED.format("dataset"), id=dataset)} == set(FINDINGS)
-    assert [name for (name,) in done.rows(LISTED.format("study"), id=study)] == list(FINDINGS)
-    assert [name for (name,) in done.rows(LISTED.format("model"), id=done.models[0])] == list(FINDINGS)
+def test_dataset_study_and_model_store_their_findings_by_name(finished: Finished) -> None:
+    ((dataset,), *_) = finished.rows("select id from dataset where name = 'north'")
+    ((study,),) = finished.rows("select id from study")
+    assert {name for (name,) in finished.rows(LISTED.format("dataset"), id=dataset)} == set(FINDINGS)
+    assert [name for (name,) in finished.rows(LISTED.format("study"), id=study)] == list(FINDINGS)
+    assert [name for (name,) in finished.rows(LISTED.format("model"), id=finished.models[0])] == list(
+        FINDINGS
+    )
 
 
-def test_labels_are_those_of_the_hospital_s_own_column(done: Done) -> None:
-    stored = done.rows("select image, state from labels where dataset = 'north' and task = 'Tuberculosis'")
-    file = pd.read_csv(done.home.parent / "north" / "labels.csv", dtype=str).set_index("image_id")["TB"]
+def test_labels_are_those_of_the_hospital_s_own_column(finished: Finished) -> None:
+    stored = finished.rows(
+        "select image, state from labels where dataset = 'north' and task = 'Tuberculosis'"
+    )
+    file = pd.read_csv(finished.home.parent / "north" / "labels.csv", dtype=str).set_index("image_id")["TB"]
     states = {"1": "positive", "0": "negative"}
     assert dict(stored) == {name: states.get(cell, "not mentioned") for name, cell in file.items()}
-    with done.asked() as connection:
+    with finished.connect() as connection:
         table = read_named(connection, "north", terms=True).table
     assert set(table.terms[:, table.findings.index("Tuberculosis")]) <= {"TB", None}
 
 
-def test_stored_logits_are_those_of_the_network_s_outputs_by_name(done: Done) -> None:
-    network = load(weights_of(done.engine, done.tracker, done.models[0]))
+def test_stored_logits_are_those_of_the_network_s_outputs_by_name(finished: Finished) -> None:
+    network = load(weights_of(finished.engine, finished.tracker, finished.models[0]))
     assert network.findings == FINDINGS
-    with done.asked() as connection:
+    with finished.connect() as connection:
         dataset = read_named(connection, "south")
         study = load_study(connection, "own-findings")
         (test,) = load_tests(connection, study, datasets=["south"], trained_on=["north"])
         places = dataset.places(test.cohort.images)
-        ids = dict(done.rows("select name, id from task"))
+        ids = dict(finished.rows("select name, id from task"))
         (evaluation,) = test.logits
         stored = read_logits(connection, evaluation, [ids[name] for name in FINDINGS[::-1]])
-    scores = score(network, pixel_cache(dataset, done.home, SIZE, "centre"), places, ["south"])
+    scores = score(network, pixel_cache(dataset, finished.home, SIZE, "centre"), places, ["south"])
     np.testing.assert_allclose(stored, scores.T[::-1], atol=1e-5)
     assert study.findings == FINDINGS
 
 
-def test_models_of_five_and_of_eighteen_stand_side_by_side(done: Done) -> None:
-    cells = done.rows(
+def test_models_of_five_and_of_eighteen_findings_are_compared(finished: Finished) -> None:
+    cells = finished.rows(
         "select task, trained_on, auc is not null, reason from auc_results where test_dataset = 'south' and seed is null"
         " order by task_position, trained_on"
     )
@@ -196,20 +202,22 @@ def test_models_of_five_and_of_eighteen_stand_side_by_side(done: Done) -> None:
     assert "not trained" in str(reasons.pop())
 
 
-def test_every_own_finding_gets_a_verdict(done: Done) -> None:
-    verdicts = done.rows("select distinct task, verdict is not null from shift_results")
+def test_every_own_finding_gets_a_verdict(finished: Finished) -> None:
+    verdicts = finished.rows("select distinct task, verdict is not null from shift_results")
     assert {task for task, judged in verdicts if judged} == set(FINDINGS)
 
 
-def test_the_page_speaks_of_them(done: Done) -> None:
+def test_the_page_names_own_findings(finished: Finished) -> None:
     for finding in FINDINGS:
-        assert finding in done.page
+        assert finding in finished.page
 
 
-def test_scores_are_written_with_every_finding_and_read_again(done: Done, tmp_path: Path) -> None:
-    with done.asked() as connection:
+def test_scores_are_written_with_every_finding_and_read_again(finished: Finished, tmp_path: Path) -> None:
+    with finished.connect() as connection:
         cohort = find_cohort(connection, "south", "corrected", "test")
-        (name,) = connection.scalars(text("select name from model where id = :id"), {"id": done.models[0]})
+        (name,) = connection.scalars(
+            text("select name from model where id = :id"), {"id": finished.models[0]}
+        )
         (frame,) = exported(connection, cohort, [name], "logit")
         assert {*FINDINGS, *TASKS} <= set(frame.columns)
         frame.drop(columns=["model"]).to_csv(tmp_path / "scores.csv", index=False)

@@ -54,29 +54,29 @@ def now(engine, study: Study) -> Progress:
 
 def train(engine, tracker, home, study: Study) -> int:
     """Every model of the study; how many are new. Records the study."""
-    made = [ensure_model(engine, tracker, home, each) for each in requests(study)]
+    models = [ensure_model(engine, tracker, home, request) for request in requests(study)]
     with engine.begin() as connection:
-        record_study(connection, study, [model_id for model_id, _ in made])
-    return sum(new for _, new in made)
+        record_study(connection, study, [model_id for model_id, _ in models])
+    return sum(new for _, new in models)
 
 
 def fill(engine, tracker, home, study: Study) -> int:
     with engine.begin() as connection:
-        wanted = missing(connection, study.name)
-    return sum(evaluate(engine, tracker, home, model, lists) for model, lists in wanted.items())
+        lists_missing = missing(connection, study.name)
+    return sum(evaluate(engine, tracker, home, model, lists) for model, lists in lists_missing.items())
 
 
-def test_requests_come_configuration_by_configuration_and_seed_by_seed(study_of):
-    found = requests(study_of("a", "b", more='configurations = ["all", "each"]'))
-    assert [(r.trained_on, r.seed) for r in found] == [
+def test_requests_are_ordered_by_configuration_and_seed(study_of):
+    ordered = requests(study_of("a", "b", more='configurations = ["all", "each"]'))
+    assert [(r.trained_on, r.seed) for r in ordered] == [
         (name, seed) for name in ("a", "b", "all") for seed in (0, 1)
     ]
-    assert {r.study for r in found} == {"growing"}
-    assert found[-1].datasets == ("a", "b")
-    assert found[0].recipe.image_size == 16
+    assert {r.study for r in ordered} == {"growing"}
+    assert ordered[-1].datasets == ("a", "b")
+    assert ordered[0].recipe.image_size == 16
 
 
-def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, draw, study_of):
+def test_progress_is_counted_step_by_step_also_when_a_study_grows(engine, tracker, home, draw, study_of):
     study = study_of("a", "b")
     assert now(engine, study) == Progress(2, 0, 6, 0, 12, 0, ALL), (
         "scores of models to be trained are missing, too"
@@ -101,10 +101,10 @@ def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, dra
     assert now(engine, larger).evaluations_missing == to_score
     draw("c")
     assert now(engine, larger).evaluations_missing == to_score
-    known = {(r.trained_on, r.datasets) for r in requests(study)}
-    asked = [r for r in requests(larger) if (r.trained_on, r.datasets) not in known]
-    assert {r.trained_on for r in asked} == {"c", "all", "all-but-a", "all-but-b", "all-but-c"}
-    assert train(engine, tracker, home, larger) == len(asked)
+    trained = {(r.trained_on, r.datasets) for r in requests(study)}
+    added = [r for r in requests(larger) if (r.trained_on, r.datasets) not in trained]
+    assert {r.trained_on for r in added} == {"c", "all", "all-but-a", "all-but-b", "all-but-c"}
+    assert train(engine, tracker, home, larger) == len(added)
     assert now(engine, larger).evaluations_missing == to_score
     assert fill(engine, tracker, home, larger) == to_score
     run_all(engine, larger.name)
@@ -117,15 +117,13 @@ def test_progress_step_by_step_and_a_study_that_grows(engine, tracker, home, dra
                 text("select trained_on from model join study_model on model_id = model.id order by position")
             )
         ]
-    assert names == [each.name for each in larger.configurations() for _ in (0, 1)]
+    assert names == [configuration.name for configuration in larger.configurations() for _ in (0, 1)]
     assert not auc.duplicated(["trained_on", "test_dataset", "task", "seed"]).any()
     assert set(auc["trained_on"]) == set(names)
     assert set(auc["test_dataset"]) == {"a", "b", "c"}
 
 
-def test_scores_are_missing_whether_their_model_is_trained_recorded_or_neither(
-    engine, tracker, home, draw, study_of
-):
+def test_scores_count_as_missing_with_and_without_a_trained_model(engine, tracker, home, draw, study_of):
     draw("a", "b")
     study = study_of("a", "b", more='features = ["b"]')
     to_score = 6 * 2 + 3  # the three models of the first seed also score every image of b, for their features
@@ -140,7 +138,7 @@ def test_scores_are_missing_whether_their_model_is_trained_recorded_or_neither(
     assert now(engine, study).evaluations_missing == 2, "trained, though not recorded in its study yet"
 
 
-def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home, draw, study_of):
+def test_a_study_that_shrinks_counts_only_what_it_asks_for(engine, tracker, home, draw, study_of):
     draw("a", "b")
     study = study_of("a", "b", more='configurations = ["each"]')
     train(engine, tracker, home, study)
@@ -156,7 +154,7 @@ def test_a_study_that_shrinks_shows_what_it_asks_for_only(engine, tracker, home,
     assert now(engine, smaller).is_done
 
 
-def test_a_recorded_study_has_its_definition_and_one_row(engine, draw, study_of):
+def test_a_recorded_study_has_one_row_with_its_definition(engine, draw, study_of):
     draw("a", "b")
     for study in (study_of("a", "b"), study_of("b", "a")):
         with engine.begin() as connection:
@@ -171,7 +169,7 @@ def test_a_recorded_study_has_its_definition_and_one_row(engine, draw, study_of)
         assert stored == (study_id, study.definition())
 
 
-def test_a_protocol_of_ones_own_beside_the_study_file(engine, home, tmp_path, study_of):
+def test_a_protocol_file_beside_the_study_file_is_used(engine, home, tmp_path, study_of):
     from xray.data.prepare import prepare
 
     (tmp_path / "mine.toml").write_text(
@@ -188,16 +186,22 @@ def test_a_protocol_of_ones_own_beside_the_study_file(engine, home, tmp_path, st
 def test_a_registered_dataset_is_of_its_registered_site_unless_the_study_says_another(
     engine, home, tmp_path, study_of
 ):
-    drawn = study_of("ward")
-    registered = replace(drawn.datasets[0], name="ward", site="lakeside")
-    prepare(engine, home, registered, drawn.protocol, None)
+    ward_study = study_of("ward")
+    registered = replace(ward_study.datasets[0], name="ward", site="lakeside")
+    prepare(engine, home, registered, ward_study.protocol, None)
     names = '[[datasets]]\nname = "ward"\n[[datasets]]\nname = "new"\nmanifest = "new.csv"\n'
     file = tmp_path / "named.toml"
     file.write_text(HEAD.format(more='configurations = ["all but one site"]') + names)
     with engine.begin() as connection:
         study = read_sited(connection, file)
-    assert [(each.name, each.site) for each in study.datasets] == [("ward", "lakeside"), ("new", "new")]
-    assert [each.name for each in study.configurations()] == ["all-but-lakeside", "all-but-new"]
+    assert [(dataset.name, dataset.site) for dataset in study.datasets] == [
+        ("ward", "lakeside"),
+        ("new", "new"),
+    ]
+    assert [configuration.name for configuration in study.configurations()] == [
+        "all-but-lakeside",
+        "all-but-new",
+    ]
     prepare(engine, home, study.datasets[0], study.protocol, None)
     file.write_text(file.read_text().replace('name = "ward"\n', 'name = "ward"\nsite = "hilltop"\n'))
     with engine.begin() as connection:

@@ -27,8 +27,8 @@ def tables(seed: int) -> tuple[pd.DataFrame, pd.DataFrame]:
 @pytest.fixture
 def platform(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database.replace("+psycopg2", ""))
-    with xray.connect(tmp_path / "home") as opened:
-        yield opened
+    with xray.connect(tmp_path / "home") as connection:
+        yield connection
 
 
 def test_a_judged_model_is_read_back_as_it_was_given(platform: Platform, tmp_path: Path) -> None:
@@ -53,11 +53,11 @@ def test_a_judged_model_is_read_back_as_it_was_given(platform: Platform, tmp_pat
 
     assert platform.studies() == ["evaluation"]
     assert platform.figure("auc", format="svg").read_text().lstrip().startswith("<?xml")
-    counted = platform.sql("select count(*) as n from predictions where test_dataset = %(name)s", name="here")
-    assert counted["n"].tolist() == [N]
+    counts = platform.sql("select count(*) as n from predictions where test_dataset = %(name)s", name="here")
+    assert counts["n"].tolist() == [N]
 
 
-def test_names_that_are_not_there_are_said(platform: Platform) -> None:
+def test_unknown_names_are_reported(platform: Platform) -> None:
     labels, scores = tables(1)
     platform.evaluate({"vendor-a": scores}, labels, site="here")
     with pytest.raises(AnalysisError, match="no task 'Mas'; did you mean 'Mass'"):
@@ -79,12 +79,12 @@ def test_names_that_are_not_there_are_said(platform: Platform) -> None:
 
 
 @pytest.mark.parametrize("question", ["delete from study", "commit; create table mine (n int)"])
-def test_questions_only_read(platform: Platform, question: str) -> None:
+def test_queries_can_only_read(platform: Platform, question: str) -> None:
     with pytest.raises(DatabaseError, match="one question at a time"):
         platform.sql(question)
 
 
-def test_a_home_of_its_own_is_served_and_the_environment_given_back(
+def test_another_home_is_used_and_the_environment_is_restored(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)

@@ -17,13 +17,13 @@ def fresh():
     settings.code_version.cache_clear()
 
 
-def test_the_home_is_made_and_absolute(tmp_path, monkeypatch):
+def test_the_home_is_created_and_absolute(tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "not yet" / "xray home"))
     assert settings.home() == tmp_path / "not yet" / "xray home"
     assert settings.home().is_dir()
 
 
-def test_the_home_is_for_its_owner_only(tmp_path, monkeypatch, caplog):
+def test_only_its_owner_can_read_the_home(tmp_path, monkeypatch, caplog):
     home = tmp_path / "home"
     monkeypatch.setenv("XRAY_HOME", str(home))
     assert stat.S_IMODE(settings.home().stat().st_mode) == 0o700
@@ -34,22 +34,22 @@ def test_the_home_is_for_its_owner_only(tmp_path, monkeypatch, caplog):
     assert caplog.messages == [f"{home} was open to other accounts: closed to them (mode 0700)"]
 
 
-@pytest.mark.parametrize("given", [None, ""])
-def test_without_a_name_the_home_is_in_the_current_folder(given, tmp_path, monkeypatch):
+@pytest.mark.parametrize("value", [None, ""])
+def test_without_a_name_the_home_is_in_the_current_folder(value, tmp_path, monkeypatch):
     monkeypatch.delenv("XRAY_HOME", raising=False)
-    if given is not None:
-        monkeypatch.setenv("XRAY_HOME", given)
+    if value is not None:
+        monkeypatch.setenv("XRAY_HOME", value)
     monkeypatch.chdir(tmp_path)
     assert settings.home() == (tmp_path / ".xray").resolve()
 
 
-def test_the_home_may_be_named_from_the_users_own(tmp_path, monkeypatch):
+def test_the_home_may_be_relative_to_the_users_home(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("XRAY_HOME", "~/x")
     assert settings.home() == tmp_path / "x"
 
 
-def test_artifacts_are_in_the_home_or_where_they_are_sent(tmp_path, monkeypatch):
+def test_artifacts_are_in_the_home_or_at_the_configured_address(tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     monkeypatch.delenv("XRAY_ARTIFACTS", raising=False)
     assert settings.artifacts() == tmp_path / "mlflow" / "artifacts"
@@ -57,21 +57,21 @@ def test_artifacts_are_in_the_home_or_where_they_are_sent(tmp_path, monkeypatch)
     assert settings.artifacts() == "s3://bucket/folder"
 
 
-def test_versions_are_those_that_are_installed():
+def test_versions_are_the_installed_ones():
     versions = settings.code_version()
     for package in ("xray", "torch", "numpy", "scikit-learn", "mlflow", "prefect"):
         assert versions[package] == metadata.version(package)
 
 
-def test_the_commit_is_named_where_there_is_a_checkout():
+def test_the_commit_is_recorded_in_a_checkout():
     root = Path(settings.__file__).resolve().parent.parent
     if not (root / ".git").exists():
         assert "commit" not in settings.code_version()
         return
-    done = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
-    if done.returncode:
+    process = subprocess.run(["git", "-C", root, "rev-parse", "HEAD"], capture_output=True, text=True)
+    if process.returncode:
         pytest.skip("git can't read this checkout")
-    assert settings.code_version()["commit"].removesuffix("-dirty") == done.stdout.strip()
+    assert settings.code_version()["commit"].removesuffix("-dirty") == process.stdout.strip()
 
 
 def test_without_git_there_is_no_commit(monkeypatch):

@@ -29,8 +29,8 @@ def with_datasets(folder: Path, *sites: tuple[str, str], head: str = "") -> Stud
     return study_of(folder, f'name = "mine"\n{head}\n{tables}')
 
 
-def asked(study: Study) -> dict[str, tuple[str, ...]]:
-    return {each.name: each.datasets for each in study.configurations()}
+def datasets_by_name(study: Study) -> dict[str, tuple[str, ...]]:
+    return {configuration.name: configuration.datasets for configuration in study.configurations()}
 
 
 def test_the_least_study_has_the_defaults(tmp_path):
@@ -112,9 +112,9 @@ def test_every_key_is_read(tmp_path):
         "bfloat16",
         True,
     )
-    drawn, read = study.datasets
-    assert drawn.phantom is not None
-    assert (drawn.phantom.site, drawn.phantom.patients, drawn.phantom.size, drawn.phantom.seed) == (
+    phantom, read = study.datasets
+    assert phantom.phantom is not None
+    assert (phantom.phantom.site, phantom.phantom.patients, phantom.phantom.size, phantom.phantom.seed) == (
         "alpha",
         10,
         32,
@@ -125,24 +125,24 @@ def test_every_key_is_read(tmp_path):
 
 
 @pytest.mark.parametrize("file", sorted((PROJECT / "studies").glob("*.toml")), ids=lambda file: file.name)
-def test_the_studies_that_come_along_can_be_read(file):
+def test_the_bundled_studies_can_be_read(file):
     study = read_study(file)
     assert study.configurations()
     assert study.name == file.stem
 
 
-def test_the_demo_is_what_it_says():
+def test_the_demo_has_the_documented_models():
     study = read_study(PROJECT / "studies" / "phantom.toml")
     sites = [dataset.name for dataset in study.datasets]
     assert sites == ["phantom-a", "phantom-b", "phantom-c", "phantom-d"]
-    assert list(asked(study)) == [*sites, "all", *(f"all-but-{site}" for site in sites)]
+    assert list(datasets_by_name(study)) == [*sites, "all", *(f"all-but-{site}" for site in sites)]
     assert len(study.configurations()) * len(study.seeds) == 18
 
 
 # Paths
 
 
-def test_paths_are_relative_to_the_file_and_not_to_the_folder_of_the_caller(tmp_path, monkeypatch):
+def test_paths_are_relative_to_the_study_file(tmp_path, monkeypatch):
     folder, elsewhere = tmp_path / "a study", tmp_path / "elsewhere"
     folder.mkdir()
     elsewhere.mkdir()
@@ -160,7 +160,7 @@ def test_paths_are_relative_to_the_file_and_not_to_the_folder_of_the_caller(tmp_
     assert near.images.resolve() == folder / "pictures"
 
 
-def test_paths_from_the_root_and_from_the_home_are_taken_as_they_are(tmp_path, monkeypatch):
+def test_absolute_paths_and_paths_from_the_home_are_kept(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path / "me"))
     root = tmp_path / "anywhere.csv"
     (dataset,) = study_of(tmp_path, LEAST + f'manifest = "{root}"\nimages = "~/pictures"\n').datasets
@@ -171,9 +171,9 @@ def test_paths_from_the_root_and_from_the_home_are_taken_as_they_are(tmp_path, m
 # Configurations
 
 
-def test_each_all_and_all_but_one_site(tmp_path):
+def test_the_kinds_are_each_dataset_all_and_all_but_one_site(tmp_path):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"))
-    assert asked(study) == {
+    assert datasets_by_name(study) == {
         "x": ("x",),
         "y": ("y",),
         "z": ("z",),
@@ -184,27 +184,27 @@ def test_each_all_and_all_but_one_site(tmp_path):
     }
 
 
-def test_datasets_of_one_site_leave_together(tmp_path):
+def test_datasets_of_one_site_are_left_out_together(tmp_path):
     study = with_datasets(tmp_path, ("nih", "nih"), ("google", "nih"), ("openi", "openi"), ("rsna", "nih"))
     assert study.outside("nih") == ("openi",)
-    found = asked(study)
-    assert "all-but-google" not in found
-    assert found["all-but-openi"] == ("nih", "google", "rsna")
+    configurations = datasets_by_name(study)
+    assert "all-but-google" not in configurations
+    assert configurations["all-but-openi"] == ("nih", "google", "rsna")
     # without NIH only openi is left, which is a configuration already
-    assert "all-but-nih" not in found
-    assert found["openi"] == ("openi",)
-    assert sorted(found) == ["all", "all-but-openi", "google", "nih", "openi", "rsna"]
+    assert "all-but-nih" not in configurations
+    assert configurations["openi"] == ("openi",)
+    assert sorted(configurations) == ["all", "all-but-openi", "google", "nih", "openi", "rsna"]
 
 
 def test_one_set_of_datasets_is_one_configuration_under_its_first_name(tmp_path):
-    assert asked(with_datasets(tmp_path, ("x", "x"), ("y", "y"))) == {
+    assert datasets_by_name(with_datasets(tmp_path, ("x", "x"), ("y", "y"))) == {
         "x": ("x",),
         "y": ("y",),
         "all": ("x", "y"),
     }
-    assert asked(with_datasets(tmp_path, ("x", "x"))) == {"x": ("x",)}
+    assert datasets_by_name(with_datasets(tmp_path, ("x", "x"))) == {"x": ("x",)}
     without = with_datasets(tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["all but one site"]')
-    assert asked(without) == {"all-but-x": ("y",), "all-but-y": ("x",)}
+    assert datasets_by_name(without) == {"all-but-x": ("y",), "all-but-y": ("x",)}
 
 
 @pytest.mark.parametrize(
@@ -216,18 +216,18 @@ def test_one_set_of_datasets_is_one_configuration_under_its_first_name(tmp_path)
         ('["all", "all"]', ["all"]),
     ],
 )
-def test_only_the_kinds_asked_for(tmp_path, kinds, names):
+def test_a_study_may_ask_for_some_kinds_only(tmp_path, kinds, names):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head=f"configurations = {kinds}")
-    assert list(asked(study)) == names
+    assert list(datasets_by_name(study)) == names
 
 
 def test_pairs_makes_a_configuration_of_every_two_datasets(tmp_path):
     study = with_datasets(tmp_path, ("x", "x"), ("y", "y"), ("z", "z"), head='configurations = ["pairs"]')
-    assert asked(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
+    assert datasets_by_name(study) == {"x-and-y": ("x", "y"), "x-and-z": ("x", "z"), "y-and-z": ("y", "z")}
     every = with_datasets(
         tmp_path, ("x", "x"), ("y", "y"), head='configurations = ["each", "all", "all but one site", "pairs"]'
     )
-    assert asked(every) == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
+    assert datasets_by_name(every) == {"x": ("x",), "y": ("y",), "all": ("x", "y")}
 
 
 NAMED = """
@@ -249,15 +249,18 @@ tasks = ["Mass", "Effusion"]
 
 def test_configurations_by_name_have_their_conditions_and_tasks(tmp_path):
     men, effusion = study_of(tmp_path, NAMED).configurations()
-    where = (
+    conditions = (
         Condition("age", least=18.0, most=65.0),
         Condition("sex", ("M",)),
         Condition("view", ("AP", "PA")),
     )
-    assert men == Configuration("men", ("x", "y"), (), where)
+    assert men == Configuration("men", ("x", "y"), (), conditions)
     assert effusion == Configuration("effusion", ("y",), ("Effusion", "Mass"))
     definition = study_of(tmp_path, NAMED).definition()
-    assert [each["name"] for each in json.loads(json.dumps(definition))["named"]] == ["men", "effusion"]
+    assert [configuration["name"] for configuration in json.loads(json.dumps(definition))["named"]] == [
+        "men",
+        "effusion",
+    ]
 
 
 @pytest.mark.parametrize(
@@ -294,17 +297,17 @@ def test_configurations_by_name_have_their_conditions_and_tasks(tmp_path):
         ("[training]\ncompile = 1\n", "compile: expected true or false, found 1"),
     ],
 )
-def test_a_mistake_in_a_configuration_is_told(tmp_path, more, message):
+def test_a_mistake_in_a_configuration_is_reported(tmp_path, more, message):
     two = 'name = "mine"\n[[datasets]]\nname = "x"\n[[datasets]]\nname = "y"\n'
     with pytest.raises(StudyError, match=message):
         study_of(tmp_path, two + more)
 
 
-def test_one_site_can_not_be_left_out_of_itself(tmp_path):
+def test_a_single_site_cannot_be_left_out(tmp_path):
     study = with_datasets(
         tmp_path, ("nih", "nih"), ("google", "nih"), head='configurations = ["all but one site", "all"]'
     )
-    assert asked(study) == {"all": ("nih", "google")}
+    assert datasets_by_name(study) == {"all": ("nih", "google")}
 
 
 @pytest.mark.parametrize("name", ["all", "all-but-y"])
@@ -374,7 +377,7 @@ def test_a_dataset_with_the_name_of_another_configuration_is_refused(tmp_path, n
         (LEAST + "[augmentation]\nscale = 0.6", r"\[augmentation\]: scale is 0.6"),
     ],
 )
-def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
+def test_a_mistake_is_reported_with_file_and_key(tmp_path, content, message):
     with pytest.raises(StudyError, match=message) as caught:
         study_of(tmp_path, content)
     assert str(caught.value).startswith(f"{tmp_path / 'study.toml'}: ")
@@ -408,12 +411,12 @@ def test_a_mistake_is_told_with_file_and_key(tmp_path, content, message):
         ("training = []", "training: expected a table"),
     ],
 )
-def test_a_mistake_at_the_top_is_told_with_file_and_key(tmp_path, head, message):
+def test_a_mistake_at_the_top_level_is_reported_with_file_and_key(tmp_path, head, message):
     with pytest.raises(StudyError, match=f"study.toml: {message}"):
         with_datasets(tmp_path, ("x", "x"), head=head)
 
 
-def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path):
+def test_a_missing_or_binary_file_is_reported(tmp_path):
     with pytest.raises(StudyError, match=r"none\.toml: can't be read: No such file"):
         read_study(tmp_path / "none.toml")
     with pytest.raises(StudyError, match="can't be read: Is a directory"):
@@ -424,17 +427,17 @@ def test_a_file_that_is_not_there_or_not_text_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["a", "phantom-a", "mimic_ch", "0", "a" * 60])
-def test_good_names_are_taken(name):
+def test_valid_names_are_accepted(name):
     assert check_name("NAME", name) == name
 
 
 @pytest.mark.parametrize("name", ["", "A", "-a", "_a", "a b", "a/b", "a.b", "é", "a" * 61, "a\n"])
-def test_bad_names_are_refused(name):
+def test_invalid_names_are_refused(name):
     with pytest.raises(StudyError, match="NAME: expected lower-case letters"):
         check_name("NAME", name)
 
 
-def test_the_definition_is_plain_and_says_what_decides_the_results(tmp_path):
+def test_the_definition_is_plain_data_and_holds_what_decides_the_results(tmp_path):
     import json
 
     study = with_datasets(tmp_path, ("google", "nih"), head="seeds = [4]")
@@ -466,10 +469,10 @@ def test_a_study_declares_its_findings_by_name(tmp_path):
     study = own(tmp_path, '["TB", "pleural effusion", "Kerley lines"]')
     assert study.findings == ("Tuberculosis", "Effusion", "Kerley lines")
     assert study.datasets[0].findings == study.findings
-    assert {each.findings for each in study.configurations()} == {study.findings}
+    assert {configuration.findings for configuration in study.configurations()} == {study.findings}
 
 
-def test_a_study_that_says_nothing_has_the_default_list(tmp_path):
+def test_a_study_without_findings_has_the_default_list(tmp_path):
     study = own(tmp_path, "[]")
     assert study.findings == TASKS
     assert study.datasets[0].findings == ()
@@ -500,7 +503,7 @@ def write_mapped(folder: Path) -> None:
     )
 
 
-def test_a_study_file_leads_by_a_mapping_file_to_a_registered_dataset(tmp_path, engine, monkeypatch):
+def test_a_study_file_registers_a_dataset_by_a_mapping_file(tmp_path, engine, monkeypatch):
     write_mapped(tmp_path)
     monkeypatch.chdir("/")
     study = study_of(
@@ -510,8 +513,8 @@ def test_a_study_file_leads_by_a_mapping_file_to_a_registered_dataset(tmp_path, 
     assert request.mapping == tmp_path / "export/hospital.toml"
     assert (request.labels, request.images) == (tmp_path / "export/t.csv", None)
     assert (request.site, request.site_stated, request.readers) == ("clinic", True, "Weber")
-    done = register_request(engine, request, study.protocol, home=tmp_path / "home")
-    assert (done.n_images, done.n_patients) == (8, 8)
+    registration = register_request(engine, request, study.protocol, home=tmp_path / "home")
+    assert (registration.n_images, registration.n_patients) == (8, 8)
     with engine.begin() as connection:
         positive = connection.scalars(
             text(
@@ -526,7 +529,7 @@ def test_a_study_file_leads_by_a_mapping_file_to_a_registered_dataset(tmp_path, 
     assert stored.reader_rule == "Weber"
 
 
-def test_keys_of_the_study_go_before_the_mapping_files(tmp_path):
+def test_keys_of_the_study_override_those_of_the_mapping_file(tmp_path):
     write_mapped(tmp_path)
     text_ = (
         MAPPED
@@ -547,21 +550,21 @@ def test_keys_of_the_study_go_before_the_mapping_files(tmp_path):
             "map: .*m.toml: fil: there is no such key; did you mean 'file'",
         ),
         ('map = "m.toml"\n', "[columns]\n", "map: m.toml names no table"),
-        ('map = "m.toml"\nsource = "nih"\nlabels = "x.csv"\n', "", "map: is for tables of your own"),
+        ('map = "m.toml"\nsource = "nih"\nlabels = "x.csv"\n', "", "map is for tables of your own"),
         (
             'map = "m.toml"\nphantom = { site = "alpha", patients = 10 }\n',
             "",
-            "map: is for tables of your own",
+            "map is for tables of your own",
         ),
     ],
 )
-def test_a_mapping_file_that_can_not_be_used_is_told_with_file_and_key(tmp_path, more, content, message):
+def test_an_unusable_mapping_file_is_reported_with_file_and_key(tmp_path, more, content, message):
     (tmp_path / "m.toml").write_text(content)
     with pytest.raises(StudyError, match=message):
         study_of(tmp_path, MAPPED + more)
 
 
-def test_all_mistakes_of_a_study_file_are_told_at_once(tmp_path):
+def test_all_mistakes_of_a_study_file_are_reported_at_once(tmp_path):
     path = tmp_path / "study.toml"
     path.write_text(
         """

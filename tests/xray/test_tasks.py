@@ -8,7 +8,7 @@ PUBLISHED = """Atelectasis, Consolidation, Infiltration, Pneumothorax, Edema, Em
 Pleural_Thickening, Cardiomegaly, Nodule, Mass, Hernia, Lung Lesion, Fracture, Lung Opacity, Enlarged Cardiomediastinum"""
 
 
-def test_names_and_order_are_those_of_torchxrayvision():
+def test_names_and_order_equal_torchxrayvision():
     assert list(TASKS) == [name.strip() for name in PUBLISHED.replace("\n", " ").split(",")]
 
 

@@ -10,7 +10,7 @@ import click
 def backup(folder: Path) -> None:
     """Write the three databases, the weights and cards in MLflow, reports and synthetic pictures to the new folder DIR.
 
-    While everything runs: each database as it is at one moment, in an order in which what the one names is in the next. The
+    Nothing has to be stopped: each database is saved as of one moment, and whatever one refers to is in a later one. The
     manifest, with the SHA-256 of every file, is written last; without it DIR is no backup. No password is in it. Pictures
     outside the home and pixel caches are not in it either.
     """
@@ -23,6 +23,6 @@ def backup(folder: Path) -> None:
     for part in manifest.left_out:
         click.echo(f"not included: {part}")
     click.echo(
-        f"{folder}: {len(manifest.files)} files, {manifest.bytes} bytes; to get it back: "
+        f"{folder}: {len(manifest.files)} files, {manifest.bytes} bytes; to restore it: "
         f"XRAY_HOME=NEW xray db restore {folder}"
     )

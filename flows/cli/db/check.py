@@ -19,7 +19,7 @@ SHOWN = 10
 def check(as_json: bool) -> None:
     """Look for half rows, wrong lengths, orphans, patients in two parts, lost or damaged files. Changes nothing.
 
-    Exit code 1 where anything is found. One state of the database is looked at, also while a study runs.
+    Exit code 1 if anything is found. All checks see the database as of one moment, even while a study runs.
     """
     from flows.cli.db import owned
     from xray import settings
@@ -62,7 +62,7 @@ def _show(looked: Sequence["Outcome"]) -> None:
                 "  " + ", ".join(f"{name} {value}" for name, value in row.items() if value is not None)
             )
         if len(outcome.rows) > SHOWN:
-            click.echo(f"  … {_count(outcome)} in all; those of the first 100: --json")
+            click.echo(f"  … {_count(outcome)} in all; the first 100 with --json")
         click.echo(f"  then: {outcome.audit.remedy}")
     wrong = sum(not outcome.is_well for outcome in looked)
     click.echo(f"\n{len(looked)} checks: {f'{wrong} found something' if wrong else 'nothing found'}")

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("name")
-@click.option("--show", is_flag=True, help="Only say how to connect; the password stays.")
+@click.option("--show", is_flag=True, help="Only print how to connect; keep the password.")
 @click.option("--revoke", is_flag=True, help="Remove the reader and end its sessions.")
 def grant(name: str, show: bool, revoke: bool) -> None:
-    """Make the reader NAME, who may read what `xray sql` reads, from any PostgreSQL client; or give it a new password."""
+    """Create the reader NAME, who may read what `xray sql` reads from any PostgreSQL client; or give it a new password."""
     from db import readers
     from db.errors import DatabaseError
     from flows.platform import storage
@@ -42,7 +42,7 @@ def _how_to_connect(maker: "Maker", name: str) -> str:
         f'psql      psql "postgresql://{at}"',
         f'pandas    pd.read_sql("select …", "postgresql+psycopg2://{at.replace("@", ":PASSWORD@", 1)}")',
         f"BI tools  PostgreSQL, host {maker.host}, port {maker.port}, database {maker.database}, user {name}",
-        "What is there to read: docs/sql.md",
+        "What can be read: docs/sql.md",
     ]
     if maker.embedded:
         lines += [

@@ -8,8 +8,8 @@ def upgrade() -> None:
     """Move the data of this home's own server to the newest major version of PostgreSQL that is installed.
 
     Every row is dumped from the old server and loaded into a new one, and both are compared. The old data stay beside the
-    new ones, until you delete them. Nobody else can use the server meanwhile. A server of XRAY_DATABASE_URL is its
-    administrator's to upgrade.
+    new ones, until you delete them. Nobody else can use the server meanwhile. A server that
+    XRAY_DATABASE_URL names is upgraded by its administrator.
     """
     import os
 
@@ -19,7 +19,7 @@ def upgrade() -> None:
 
     if os.environ.get("XRAY_DATABASE_URL"):
         raise DatabaseError(
-            "XRAY_DATABASE_URL names a server that xray does not run: its administrator upgrades it"
+            "XRAY_DATABASE_URL names a server that xray does not run; ask its administrator to upgrade it"
         )
     moved = move(settings.home(), click.echo)
     if moved is None:

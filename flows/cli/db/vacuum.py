@@ -9,13 +9,13 @@ from flows.cli.rows import json_option, print_json
 @click.option(
     "--full",
     is_flag=True,
-    help="Write every table anew, which gives the room back to the disk; stop studies first, they would wait.",
+    help="Rewrite every table, which gives the room back to the disk; stop studies first, or they wait.",
 )
 @json_option("One JSON object per database: bytes before and after.")
 def vacuum(full: bool, as_json: bool) -> None:
-    """Make the room of deleted rows usable again, and renew what the planner knows of the tables.
+    """Make the room of deleted rows usable again, and update the planner's statistics.
 
-    PostgreSQL does so by itself after a while; after large deletions and imports this is sooner.
+    PostgreSQL does so by itself after a while; run this after large deletions and imports.
     """
     from db.connection import DATABASES
     from db.upkeep.vacuum import vacuum as clean

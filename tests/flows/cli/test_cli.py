@@ -51,21 +51,24 @@ def environment(**more: str) -> dict[str, str]:
 def loaded(tmp_path_factory) -> dict[str, tuple[int, set[str]]]:
     """One process that is asked for help again and again: exit code, and modules that were loaded by then."""
     folder = tmp_path_factory.mktemp("nothing here")
-    asked = [*BARE, *([command, "--help"] for command in COMMANDS)]
-    done = subprocess.run(
-        [sys.executable, "-c", LOADED, json.dumps(asked)],
+    commands = [*BARE, *([command, "--help"] for command in COMMANDS)]
+    process = subprocess.run(
+        [sys.executable, "-c", LOADED, json.dumps(commands)],
         capture_output=True,
         text=True,
         cwd=folder,
         env=environment(XRAY_HOME=str(folder / "home")),
     )
-    found = json.loads(done.stderr.splitlines()[-1])
+    modules = json.loads(process.stderr.splitlines()[-1])
     assert not (folder / "home").exists()
-    return {" ".join(each): (code, set(names)) for each, (code, names) in zip(asked, found, strict=True)}
+    return {
+        " ".join(command): (code, set(names))
+        for command, (code, names) in zip(commands, modules, strict=True)
+    }
 
 
 @pytest.mark.parametrize("arguments", BARE, ids=lambda a: " ".join(a) or "none")
-def test_help_imports_nothing_heavy(arguments, loaded):
+def test_top_level_help_imports_nothing_heavy(arguments, loaded):
     code, names = loaded[" ".join(arguments)]
     assert code == (0 if arguments else 2)
     assert "click" in names
@@ -93,24 +96,24 @@ def test_help_takes_less_than_a_third_of_a_second():
 
 
 def test_help_names_every_command_with_what_it_does():
-    told = CliRunner().invoke(cli, ["--help"])
-    assert told.exit_code == 0
-    words = " ".join(told.output.split())
+    result = CliRunner().invoke(cli, ["--help"])
+    assert result.exit_code == 0
+    words = " ".join(result.output.split())
     for name, (_, text) in COMMANDS.items():
         assert f"{name} {text}" in words
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_what_the_list_says_of_a_command_is_what_its_own_help_says(command):
-    told = CliRunner().invoke(cli, [command, "--help"])
-    assert told.exit_code == 0
-    assert "Usage:" in told.output
+def test_the_summary_of_a_command_in_the_list_is_that_of_its_own_help(command):
+    result = CliRunner().invoke(cli, [command, "--help"])
+    assert result.exit_code == 0
+    assert "Usage:" in result.output
 
 
-def test_a_command_that_does_not_exist():
-    told = CliRunner().invoke(cli, ["trian"])
-    assert told.exit_code == 2
-    assert "No such command 'trian'" in told.output
+def test_an_unknown_command_names_the_nearest_one():
+    result = CliRunner().invoke(cli, ["trian"])
+    assert result.exit_code == 2
+    assert "No such command 'trian'" in result.output
 
 
 def test_an_error_that_a_user_can_put_right_is_one_message(monkeypatch, capsys):
@@ -118,20 +121,20 @@ def test_an_error_that_a_user_can_put_right_is_one_message(monkeypatch, capsys):
         raise DataError("labels.csv, row 3: no image")
 
     monkeypatch.setattr(cli, "main", fail)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as caught:
         main([])
-    assert ended.value.code == 1
+    assert caught.value.code == 1
     assert capsys.readouterr().err == "error: labels.csv, row 3: no image\n"
 
 
-def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
+def test_a_fault_of_xray_shows_its_traceback(monkeypatch, capsys):
     def fail(*_: object, **__: object) -> None:
         raise ZeroDivisionError
 
     monkeypatch.setattr(cli, "main", fail)
-    with pytest.raises(SystemExit) as ended:
+    with pytest.raises(SystemExit) as caught:
         main([])
-    assert ended.value.code == 1
+    assert caught.value.code == 1
     *trace, last = capsys.readouterr().err.splitlines()
     assert trace[0].startswith("Traceback")
     assert trace[-1] == "ZeroDivisionError"
@@ -147,16 +150,16 @@ def test_a_fault_of_ours_is_not_hidden(monkeypatch, capsys):
         (["analyse", "performanec"], "performance"),
     ],
 )
-def test_a_slip_of_the_keyboard_names_the_near_word(words, near):
-    done = subprocess.run(
+def test_a_misspelt_word_names_the_nearest_one(words, near):
+    process = subprocess.run(
         [sys.executable, "-c", "from flows.cli import main; main()", *words],
         capture_output=True,
         text=True,
         env=environment(),
         cwd=PROJECT,
     )
-    assert done.returncode != 0
-    assert f"'{near}'" in done.stderr.splitlines()[-1]
+    assert process.returncode != 0
+    assert f"'{near}'" in process.stderr.splitlines()[-1]
 
 
 @pytest.mark.parametrize("name", COMMANDS)
@@ -175,11 +178,11 @@ def test_help_of_a_group_is_whole_sentences(name):
     ],
 )
 def test_the_shell_completes_commands_options_and_choices(words, completed):
-    asked = {
+    variables = {
         "_XRAY_COMPLETE": "bash_complete",
         "COMP_WORDS": " ".join(["xray", *words]),
         "COMP_CWORD": str(len(words)),
     }
     script = Path(sys.executable).with_name("xray")
-    done = subprocess.run([script], capture_output=True, text=True, env=environment(**asked))
-    assert done.stdout.splitlines() == [f"plain,{completed}"]
+    process = subprocess.run([script], capture_output=True, text=True, env=environment(**variables))
+    assert process.stdout.splitlines() == [f"plain,{completed}"]

@@ -10,7 +10,7 @@ from tests.xray.data.sources.test_dicom_folder import picture, sheet
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_list_as_json_and_as_a_table(tiny, call):
+def test_datasets_are_listed_as_json_and_as_a_table(tiny, call):
     rows = [json.loads(line) for line in call("dataset", "list", "--json")[1].splitlines()]
     by_name = {row["dataset"]: row for row in rows}
     assert sorted(by_name) == ["tiny-a", "tiny-d"]
@@ -27,15 +27,15 @@ def test_list_as_json_and_as_a_table(tiny, call):
 
 
 def test_counts_are_those_of_the_manifest(tiny, call):
-    counted = json.loads(call("dataset", "counts", "tiny-d", "--json")[1])
+    counts = json.loads(call("dataset", "counts", "tiny-d", "--json")[1])
     manifest = pd.read_csv(tiny.home.path / "phantom" / "tiny-d-0" / "labels.csv")
     tasks = list(manifest.columns[6:])
     assert "Emphysema" not in tasks
-    assert counted["images"] == len(manifest)
-    assert counted["patients"] == 120
-    assert list(counted["tasks"]) == tasks
+    assert counts["images"] == len(manifest)
+    assert counts["patients"] == 120
+    assert list(counts["tasks"]) == tasks
     for task in tasks:
-        states = counted["tasks"][task]
+        states = counts["tasks"][task]
         assert states == {
             "positive": int((manifest[task] == 1).sum()),
             "negative": int((manifest[task] == 0).sum()),
@@ -49,27 +49,27 @@ def test_counts_are_those_of_the_manifest(tiny, call):
 
 def test_counts_of_a_part_are_those_of_the_predictions(tiny, call):
     arguments = ("dataset", "counts", "tiny-a", "--protocol", "corrected", "--part", "test", "--json")
-    counted = json.loads(call(*arguments)[1])
+    counts = json.loads(call(*arguments)[1])
     rows = tiny.ask(
         "select task, label, image from predictions where trained_on = 'tiny-a' and test_dataset = 'tiny-a'"
     )
-    assert counted["images"] == rows["image"].nunique() == counted["patients"]
-    for task, mine in rows.groupby("task"):
-        assert counted["tasks"][task]["positive"] == (mine["label"] == 1).sum()
-        assert counted["tasks"][task]["negative"] == (mine["label"] == 0).sum()
+    assert counts["images"] == rows["image"].nunique() == counts["patients"]
+    for task, own in rows.groupby("task"):
+        assert counts["tasks"][task]["positive"] == (own["label"] == 1).sum()
+        assert counts["tasks"][task]["negative"] == (own["label"] == 0).sum()
 
 
-def test_counts_of_what_is_not_there(call):
-    told = "error: there is no dataset 'nih'; known: tiny-a, tiny-d\n"
-    assert call("dataset", "counts", "nih") == (1, "", told)
+def test_counts_of_an_unknown_dataset_or_protocol_are_refused(call):
+    message = "error: there is no dataset 'nih'; known: tiny-a, tiny-d\n"
+    assert call("dataset", "counts", "nih") == (1, "", message)
 
 
-def test_what_hangs_on_a_dataset_is_said_and_kept(tiny, call):
+def test_a_dataset_with_dependent_results_is_kept_and_they_are_named(tiny, call):
     before = call("dataset", "list", "--json")[1]
-    code, said, _ = call("dataset", "remove", "tiny-a", "--dry-run")
+    code, output, _ = call("dataset", "remove", "tiny-a", "--dry-run")
     assert code == 0
-    assert "studies that name it: tiny" in said
-    assert "models that were trained on it, with all their scores: " in said
+    assert "studies that name it: tiny" in output
+    assert "models that were trained on it, with all their scores: " in output
     code, _, error = call("dataset", "remove", "tiny-a")
     assert code == 1
     assert "tiny-a: results depend on it; --with-results removes them too" in error
@@ -91,13 +91,13 @@ def test_a_dicom_tree_is_added_moved_and_removed(tiny, call, tmp_path):
         "--labels",
         str(path),
     )
-    code, said, error = call("dataset", "add", "archive", *options, "--window")
+    code, output, error = call("dataset", "add", "archive", *options, "--window")
     assert code == 1  # these have no window
     assert "has no DICOM window" in error
-    code, said, error = call("dataset", "add", "archive", *options)
+    code, output, error = call("dataset", "add", "archive", *options)
     assert code == 0
-    assert "archive: read as headers of DICOM files; labels: CSV with commas" in said
-    assert "archive: registered 6 images of 3 patients" in said.splitlines()
+    assert "archive: read as headers of DICOM files; labels: CSV with commas" in output
+    assert "archive: registered 6 images of 3 patients" in output.splitlines()
     assert "labels joined by accession number: 6 of 6 pictures have a row in sheet.csv" in error
     assert "no picture of accession number A777" in error
     (tmp_path / "tree").rename(tmp_path / "moved")

@@ -18,7 +18,7 @@ from db.embedded import acquire, status, stop
 from db.embedded.cluster import installations
 from db.store import read_logits
 from db.upkeep.dump import content, engine_of
-from tests.flows.conftest import Done, Home
+from tests.flows.conftest import FinishedRun, Home
 from xray.learning.evaluate import evaluate
 from xray.learning.tracking import Tracker
 from xray.pixels.cache import PIXELS
@@ -44,7 +44,7 @@ class Restored:
 
 
 @pytest.fixture(scope="module")
-def backup(tiny: Done, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def backup(tiny: FinishedRun, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A backup of the tiny study's home."""
     folder = tmp_path_factory.mktemp("backups") / "a backup"
     output = tiny.home.run("db", "backup", folder).stdout
@@ -60,8 +60,8 @@ def restored(backup: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     home.run("dataset", "list")  # the first command finds that the home is elsewhere
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("XRAY_DATABASE_URL", raising=False)
-        with databases(home.path) as found:
-            yield Restored(home, found)
+        with databases(home.path) as urls:
+            yield Restored(home, urls)
 
 
 @pytest.fixture
@@ -70,16 +70,16 @@ def copied(backup: Path, tmp_path: Path) -> Path:
     return shutil.copytree(backup, tmp_path / "damaged")
 
 
-def views(found: Databases) -> dict[str, list[str]]:
+def views(urls: Databases) -> dict[str, list[str]]:
     """View → its rows, as text."""
-    with engine_of(found.xray).connect() as connection:
+    with engine_of(urls.xray).connect() as connection:
         return {
             name: sorted(connection.scalars(text(f'select t::text from "{name}" as t')).all())
             for name in connection.scalars(text(VIEWS)).all()
         }
 
 
-def test_a_studys_home_is_well(call):
+def test_a_home_with_a_study_passes_every_check(call):
     code, out, err = call("db", "check")
     assert (code, err) == (0, "")
     assert out.rstrip().endswith("checks: nothing found")
@@ -87,9 +87,9 @@ def test_a_studys_home_is_well(call):
     answer = json.loads(out)
     assert (code, answer["clean"]) == (0, True)
     assert {"schema", "orphans", "patients_in_two_parts", "models_in_mlflow"} <= {
-        each["name"] for each in answer["checks"]
+        check["name"] for check in answer["checks"]
     }
-    assert all(each["rows"] == [] and each["finds"] and each["then"] for each in answer["checks"])
+    assert all(check["rows"] == [] and check["finds"] and check["then"] for check in answer["checks"])
 
 
 def flip(path: Path) -> None:
@@ -114,14 +114,14 @@ def test_two_flipped_bytes_in_weights_and_in_prepared_pictures_are_named(call, t
     finally:
         for path in damaged:
             flip(path)
-    faults = {each["name"]: each["rows"] for each in json.loads(out)["checks"] if each["rows"]}
+    faults = {check["name"]: check["rows"] for check in json.loads(out)["checks"] if check["rows"]}
     assert code == 1
     assert {name: len(rows) for name, rows in faults.items()} == {"weights": 1, "prepared_pictures": 1}
     assert faults["weights"][0]["model"].startswith("tiny.")
     assert "picture" in faults["prepared_pictures"][0]["fault"]
 
 
-def test_size_is_what_postgresql_and_the_disk_say(call, tiny):
+def test_size_reports_what_postgresql_and_the_disk_say(call, tiny):
     code, out, _ = call("db", "size", "--json")
     answer = json.loads(out)
     assert code == 0
@@ -132,7 +132,7 @@ def test_size_is_what_postgresql_and_the_disk_say(call, tiny):
     assert answer["folders"]["mlflow"] >= sum(
         p.stat().st_size for p in (tiny.home.path / "mlflow").rglob("*") if p.is_file()
     )
-    rows = {each["table_name"]: each["bytes"] for each in answer["tables"]}
+    rows = {table["table_name"]: table["bytes"] for table in answer["tables"]}
     assert rows["prediction"] == exact
     assert sorted(rows.values(), reverse=True) == list(rows.values())
     assert "bytes each" in call("db", "size")[1]
@@ -160,7 +160,7 @@ def test_a_restored_home_has_the_same_rows_and_results(tiny, restored):
         assert (restored.home.path / "reports" / "tiny" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_restored_home_is_well(restored):
+def test_a_restored_home_passes_every_check(restored):
     assert "nothing found" in restored.home.run("db", "check").stdout
 
 
@@ -176,10 +176,10 @@ def test_a_restored_model_scores_as_before(tiny, restored, monkeypatch):
         connection.execute(text("delete from evaluation where id = :id"), {"id": former})
     tracker = Tracker(restored.databases.mlflow, home / "mlflow" / "artifacts")
     with engine.connect() as connection:
-        named, version = connection.execute(
+        model_name, version = connection.execute(
             text("select mlflow_model, mlflow_version from model where id = :id"), {"id": model}
         ).one()
-    assert home in tracker.weights(named, version).parents
+    assert home in tracker.weights(model_name, version).parents
     assert evaluate(engine, tracker, home, model, [images]) == 1
     with engine.connect() as connection:
         number = connection.scalar(text("select max(id) from evaluation"))
@@ -213,36 +213,36 @@ def test_the_restored_home_has_passwords_of_its_own_and_none_is_in_the_backup(ti
         assert not path.is_file() or not [s for s in secrets if s.encode() in path.read_bytes()], path
 
 
-def test_a_backup_is_for_its_owner_only(backup):
+def test_only_its_owner_can_read_a_backup(backup):
     assert backup.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in backup.rglob("*")} <= {0o700, 0o600}
 
 
-def test_faults_are_named(restored):
+def test_check_names_faults_of_the_database_and_of_mlflow(restored):
     """One in the database, one in MLflow: exit code 1, and what to do."""
     engine = restored.engine()
     with engine.begin() as connection:
         connection.execute(text("set local session_replication_role = replica"))
         connection.execute(text("update cohort_label set n_pos = n_pos + 1 where cohort_id = 1"))
-        named, version, name = connection.execute(
+        model, version, name = connection.execute(
             text("select mlflow_model, mlflow_version, name from model order by id limit 1")
         ).one()
     with engine_of(restored.databases.mlflow).begin() as connection:
-        given = {"name": named, "version": version}
+        parameters = {"name": model, "version": version}
         connection.execute(
             text("update model_versions set run_id = 'another' where name = :name and version = :version"),
-            given,
+            parameters,
         )
-    said = restored.home.run("db", "check", exit_code=1).stdout
-    assert re.search(r"^cohort_label_length +\d+ ", said, re.M)
-    assert f"model {name}, " in said
-    assert "is of run another" in said
-    assert said.count("then: ") == 2
-    assert said.rstrip().endswith("2 found something")
+    output = restored.home.run("db", "check", exit_code=1).stdout
+    assert re.search(r"^cohort_label_length +\d+ ", output, re.M)
+    assert f"model {name}, " in output
+    assert "is of run another" in output
+    assert output.count("then: ") == 2
+    assert output.rstrip().endswith("2 found something")
 
 
 @pytest.mark.parametrize("damage", ["flip", "cut", "lose", "dump", "manifest", "no manifest"])
-def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damage: str):
+def test_an_incomplete_or_damaged_backup_is_refused(copied: Path, new_home: Home, damage: str):
     weights = max(copied.rglob("*.safetensors"), key=lambda path: path.stat().st_size)
     file = {"dump": copied / "mlflow.dump"}.get(
         damage, copied / manifest.NAME if "manifest" in damage else weights
@@ -257,22 +257,22 @@ def test_a_half_or_damaged_backup_is_refused(copied: Path, new_home: Home, damag
     else:
         content[len(content) // 2] ^= 1
         file.write_bytes(content)
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert next(line for line in said.splitlines() if " | INFO " not in line).startswith("error: ")
-    assert "Traceback" not in said
-    assert str(file) in said or "no manifest.json" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert next(line for line in error.splitlines() if " | INFO " not in line).startswith("error: ")
+    assert "Traceback" not in error
+    assert str(file) in error or "no manifest.json" in error
     assert not new_home.path.exists() or list(new_home.path.iterdir()) == []
 
 
-def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
+def test_a_restore_that_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
     """The manifest says that all is whole, but PostgreSQL can't read the last dump."""
     whole = manifest.read(copied)
     (copied / "prefect.dump").write_bytes(b"nothing like a dump")
     files = {**whole.files, "prefect.dump": manifest.digest(copied / "prefect.dump")}
     (copied / manifest.NAME).unlink()
     manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert "pg_restore" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert "pg_restore" in error
     assert list(new_home.path.iterdir()) == []
     assert status(new_home.path) is None
 
@@ -280,7 +280,7 @@ def test_what_fails_late_leaves_an_empty_home(copied: Path, new_home: Home):
 @pytest.mark.parametrize(
     "name", ["home/postgres/data/postgresql.auto.conf", "home/mlflow/artifacts/../../../outside"]
 )
-def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: Home, name: str):
+def test_a_backup_with_a_foreign_file_is_refused(copied: Path, new_home: Home, name: str):
     """Not even where the manifest was made anew for it."""
     whole = manifest.read(copied)
     (copied / name).parent.mkdir(parents=True, exist_ok=True)
@@ -288,12 +288,12 @@ def test_a_file_that_is_in_no_backup_of_ours_is_refused(copied: Path, new_home: 
     files = {**whole.files, name: manifest.digest(copied / name)}
     (copied / manifest.NAME).unlink()
     manifest.write(copied, manifest.Manifest(**{**vars(whole), "files": files}))
-    said = new_home.run("db", "restore", copied, exit_code=1).stderr
-    assert f"names a file that no backup of xray has: {name}" in said
+    error = new_home.run("db", "restore", copied, exit_code=1).stderr
+    assert f"names a file that no backup of xray has: {name}" in error
     assert list(new_home.path.iterdir()) == []
 
 
-def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
+def test_a_killed_restore_can_be_started_again(backup: Path, new_home: Home):
     """Killed while rows are loaded: the home has nothing that looks like a home, and the next restore ends well."""
     with new_home.start("db", "restore", backup, stderr=subprocess.PIPE) as process:
         for line in process.stderr:
@@ -306,7 +306,7 @@ def test_a_restore_that_was_killed_is_begun_again(backup: Path, new_home: Home):
     assert new_home.sql("select count(*) as n from predictions")[0]["n"] > 1000
 
 
-def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
+def test_a_home_that_is_not_empty_is_refused(backup: Path, new_home: Home):
     new_home.path.mkdir(parents=True)
     (new_home.path / "mine").write_text("kept")
     assert (
@@ -315,16 +315,16 @@ def test_a_home_with_something_in_it_is_refused(backup: Path, new_home: Home):
     assert [path.name for path in new_home.path.iterdir()] == ["mine"]
 
 
-def test_a_place_that_is_no_good_for_a_backup(call, tiny, tmp_path):
+def test_an_unsuitable_folder_for_a_backup_is_refused(call, tiny, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("kept")
     (tmp_path / "file").write_text("kept")
-    for place, why in (
+    for folder, why in (
         (tmp_path / "full", "is not empty"),
         (tmp_path / "file", "is a file"),
         (tiny.home.path / "backup", "is in the home"),
     ):
-        code, _, err = call("db", "backup", str(place))
+        code, _, err = call("db", "backup", str(folder))
         assert (code, why in err) == (1, True), err
     assert (tmp_path / "full" / "mine").read_text() == "kept"
     assert not (tiny.home.path / "backup").exists()
@@ -352,16 +352,16 @@ def test_vacuum_gives_room_back(restored):
             )
         )
         connection.execute(text("delete from heap"))
-    said = restored.home.run("db", "vacuum", "--full").stdout
-    assert [line.split(":")[0] for line in said.splitlines()] == list(DATABASES)
+    output = restored.home.run("db", "vacuum", "--full").stdout
+    assert [line.split(":")[0] for line in output.splitlines()] == list(DATABASES)
     with owned(restored.home.path) as owner, owner.engine().begin() as connection:
         assert connection.scalar(text("select pg_relation_size('heap')")) == 0
         connection.execute(text("drop table heap"))
 
 
-def test_a_server_of_the_users_own_is_not_ours_to_upgrade(call):
+def test_a_server_of_the_user_is_not_upgraded(call):
     code, _, err = call("db", "upgrade")
-    assert (code, "its administrator upgrades it" in err) == (1, True)
+    assert (code, "ask its administrator to upgrade it" in err) == (1, True)
 
 
 def test_an_upgrade_without_a_newer_postgresql_does_nothing(new_home):

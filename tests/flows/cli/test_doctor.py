@@ -45,7 +45,7 @@ def test_a_home_that_is_a_file_is_a_fault(tmp_path):
     assert state(tmp_path / "file", "home").state == "fault"
 
 
-def test_a_home_that_is_not_there_is_not_made(tmp_path):
+def test_a_missing_home_is_not_created(tmp_path):
     finding = state(tmp_path / "deep" / "home", "home")
     assert (finding.state, "does not exist yet" in finding.detail) == ("ok", True)
     assert list(tmp_path.iterdir()) == []
@@ -62,7 +62,7 @@ def test_a_password_that_others_may_read_is_a_fault(home):
     assert str(secret) in state(home, "secrets").detail
 
 
-def test_a_clock_before_the_home_is_a_fault(home):
+def test_a_clock_earlier_than_the_homes_files_is_a_fault(home):
     (home / "pixels").mkdir()
     assert state(home, "clock").state == "ok"
     os.utime(home / "pixels", (time.time(), time.time() + 86400))
@@ -85,7 +85,7 @@ def test_a_question_that_fails_does_not_hide_the_others(home, monkeypatch):
     assert list(findings) == list(QUESTIONS)
 
 
-def test_no_secret_is_told(home, monkeypatch):
+def test_the_output_contains_no_secret(home, monkeypatch):
     secret = "hunter2-is-not-here"
     monkeypatch.setenv("XRAY_DATABASE_URL", f"postgresql://me:{secret}@db.example/xray")
     monkeypatch.setenv("PGPASSWORD", secret)
@@ -107,7 +107,7 @@ def test_the_exit_code_says_whether_something_is_at_fault(home, monkeypatch):
     assert faults == ["home"]
 
 
-def test_the_roles_of_a_running_server_are_looked_at(home, monkeypatch):
+def test_the_roles_of_a_running_server_are_checked(home, monkeypatch):
     monkeypatch.delenv("XRAY_DATABASE_URL", raising=False)
     assert "server is not running" in state(home, "roles").detail
     with databases(home):

@@ -37,11 +37,11 @@ def test_a_result_is_followed_to_code_data_and_configuration(tiny, call):
     assert tags["value"].tolist() == [evaluation["model_flow_run"]]
 
 
-def test_it_is_told_in_words(tiny, call):
+def test_a_result_is_explained_in_words(tiny, call):
     code, out, err = call("explain", "tiny/all/tiny-d/Cardiomegaly", "--seed", "0")
     assert code in (0, None), err
     assert out.startswith("tiny: all on tiny-d, Cardiomegaly, seed 0\n  AUC ")
-    for said in (
+    for phrase in (
         "model key ",
         "MLflow run ",
         "tiny-a/train  ",
@@ -49,10 +49,10 @@ def test_it_is_told_in_words(tiny, call):
         "versions ",
         "in flow run ",
     ):
-        assert said in out
+        assert phrase in out
 
 
-def test_a_result_that_is_not_there(tiny, call):
+def test_an_unknown_result_is_refused(tiny, call):
     code, _, err = call("explain", "tiny/all/tiny-d/Nothing")
     assert code == 1
     assert (

@@ -50,7 +50,7 @@ def commands(group: click.Group, *words: str) -> Iterator[tuple[str, click.Comma
             yield " ".join((*words, name)), command
 
 
-def test_every_command_that_reports_has_json():
+def test_every_command_that_reports_has_a_json_option():
     without = {
         name
         for name, command in commands(cli)
@@ -59,7 +59,7 @@ def test_every_command_that_reports_has_json():
     assert without == WITHOUT.keys()
 
 
-def test_json_is_printed_in_one_place():
+def test_only_one_function_prints_json():
     """Nowhere else could NaN, which is no JSON, come in."""
     others = {
         path.name
@@ -75,7 +75,7 @@ class Inner:
     values: tuple[float, ...]
 
 
-def test_what_json_lacks_has_a_form_in_it(capsys):
+def test_values_that_json_lacks_are_written_as_null_or_text(capsys):
     print_json(
         {
             "nan": float("nan"),
@@ -103,31 +103,31 @@ def test_what_json_lacks_has_a_form_in_it(capsys):
     }
 
 
-def test_text_stays_as_it_is():
+def test_text_is_printed_unchanged():
     assert plain("“ü”, a\nb") == "“ü”, a\nb"
 
 
-def test_a_dataset_that_would_be_registered(call, tmp_path):
+def test_a_dry_run_prints_the_dataset_as_json(call, tmp_path):
     rows = "\n".join(f"i{n},p{n},,{n % 2},{n % 3 == 0:d}" for n in range(8))
     (tmp_path / "labels.csv").write_text(f"image_id,patient_id,path,Effusion,Mass\n{rows}\ni9,p9,,7,0\n")
-    given = ("--site", "ours", "--manifest", str(tmp_path / "labels.csv"), "--labels-only")
-    code, out, err = call("dataset", "add", "ours", *given, "--dry-run", "--json")
-    told = json.loads(out)
+    options = ("--site", "ours", "--manifest", str(tmp_path / "labels.csv"), "--labels-only")
+    code, out, err = call("dataset", "add", "ours", *options, "--dry-run", "--json")
+    answer = json.loads(out)
     assert (code, err) == (0, "")
-    assert (told["name"], told["n_images"], told["n_patients"]) == ("ours", 8, 8)
-    (aside,) = told["quarantine"]
+    assert (answer["name"], answer["n_images"], answer["n_patients"]) == ("ours", 8, 8)
+    (aside,) = answer["quarantine"]
     assert "7" in json.dumps(aside)
-    assert ["Effusion", 4, 4, 0, 0] in [row[:5] for row in told["summary"]["findings"]]
+    assert ["Effusion", 4, 4, 0, 0] in [row[:5] for row in answer["summary"]["findings"]]
 
 
-def test_what_hangs_on_a_dataset(call):
-    told = json.loads(call("dataset", "remove", "tiny-a", "--dry-run", "--json")[1])
-    assert (told["dataset"], told["removed"]) == ("tiny-a", False)
-    assert told["hanging"]["studies"] == ["tiny"]
-    assert any(name.startswith("tiny.tiny-a/") for name in told["hanging"]["models"])
+def test_dependents_of_a_dataset_are_printed_as_json(call):
+    answer = json.loads(call("dataset", "remove", "tiny-a", "--dry-run", "--json")[1])
+    assert (answer["dataset"], answer["removed"]) == ("tiny-a", False)
+    assert answer["hanging"]["studies"] == ["tiny"]
+    assert any(name.startswith("tiny.tiny-a/") for name in answer["hanging"]["models"])
 
 
-def test_rooms_before_and_after_a_vacuum(tiny):
-    told = [json.loads(line) for line in tiny.home.run("db", "vacuum", "--json").stdout.splitlines()]
-    assert [each["database"] for each in told] == ["xray", "mlflow", "prefect"]
-    assert all(each["after"] > 0 for each in told)
+def test_sizes_before_and_after_a_vacuum_are_printed_as_json(tiny):
+    rows = [json.loads(line) for line in tiny.home.run("db", "vacuum", "--json").stdout.splitlines()]
+    assert [row["database"] for row in rows] == ["xray", "mlflow", "prefect"]
+    assert all(row["after"] > 0 for row in rows)

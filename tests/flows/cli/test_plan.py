@@ -12,9 +12,9 @@ and trained_on = 'tiny-a' and test_dataset = 'tiny-d' order by task limit 1"""
 
 
 def sizes(*words: str) -> dict[str, int]:
-    done = CliRunner().invoke(cli, ["plan", "size", "--json", *words])
-    assert done.exit_code == 0, done.output
-    return {row["for"].split(",")[0]: row["images"] for row in map(json.loads, done.stdout.splitlines())}
+    result = CliRunner().invoke(cli, ["plan", "size", "--json", *words])
+    assert result.exit_code == 0, result.output
+    return {row["for"].split(",")[0]: row["images"] for row in map(json.loads, result.stdout.splitlines())}
 
 
 def test_sizes_of_assumed_values_equal_pmvalsampsize():
@@ -28,11 +28,11 @@ def test_sizes_of_assumed_values_equal_pmvalsampsize():
     assert rows["calibration slope"] == 4554
 
 
-def test_a_pilot_gives_what_is_not_said(tiny, call):
+def test_values_that_are_not_given_come_from_the_pilot(tiny, call):
     (row,) = tiny.ask(PILOT).to_dict("records")
     code, output, _ = call("plan", "size", "--json", "--pilot", "tiny", "tiny-a", "tiny-d", row["task"])
     assert code == 0
-    planned = {each["for"].split(",")[0]: each["images"] for each in map(json.loads, output.splitlines())}
+    planned = {line["for"].split(",")[0]: line["images"] for line in map(json.loads, output.splitlines())}
     plain = sizes("--auc", repr(row["auc"]), "--prevalence", repr(row["n_pos"] / row["n"]))
     assert plain.items() <= planned.items()
     code, _, words = call("plan", "size", "--pilot", "tiny", "tiny-a", "nowhere", row["task"])
@@ -40,5 +40,5 @@ def test_a_pilot_gives_what_is_not_said(tiny, call):
 
 
 @pytest.mark.parametrize("words", [(), ("--auc", "0.8"), ("--auc", "1.5", "--prevalence", "0.1")])
-def test_what_is_not_said_is_asked_for(words):
+def test_a_missing_value_is_a_usage_error(words):
     assert CliRunner().invoke(cli, ["plan", "size", *words]).exit_code == 2

@@ -17,13 +17,13 @@ def test_the_page_is_opened_with_the_explorer_of_the_standing_platform(tmp_path:
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     page = tmp_path / "a report.html"
     services = [ServiceState("explorer", "ready", 1, "http://127.0.0.1:8200")]
-    place = this_stack()
+    stack = this_stack()
     assert address(page) == page.as_uri()
-    place.write_state(State(1, "ready", time.time(), {}, services))
+    stack.write_state(State(1, "ready", time.time(), {}, services))
     assert address(page) == page.as_uri(), "what it wrote is not there any more"
-    with place.lock():
+    with stack.lock():
         assert address(page) == f"{page.as_uri()}#explorer=http://127.0.0.1:8200"
-        place.write_state(State(1, "ready", time.time(), {}, []))
+        stack.write_state(State(1, "ready", time.time(), {}, []))
         assert address(page) == page.as_uri()
 
 
@@ -36,12 +36,12 @@ def questions(draft: str) -> dict[str, list[str]]:
 
 
 @pytest.mark.parametrize("guideline", GUIDELINES)
-def test_a_guideline_is_drafted_from_rows_that_its_questions_give(tiny, call, guideline):
+def test_a_guideline_is_drafted_from_the_rows_of_its_queries(tiny, call, guideline):
     code, draft, err = call("report", "tiny", "--checklist", guideline)
     assert code in (0, None), err
-    asked = questions(draft)
-    assert len(asked) > 15
-    for name, (xray, sql, statement) in asked.items():
+    queries = questions(draft)
+    assert len(queries) > 15
+    for name, (xray, sql, statement) in queries.items():
         assert (xray, sql) == ("xray", "sql")
         rows = tiny.ask(statement)
         if len(rows) == 0 or name == "question":
@@ -56,7 +56,7 @@ def test_a_guideline_is_drafted_from_rows_that_its_questions_give(tiny, call, gu
     assert counts[0] == len(items) == sum(counts[1:])
 
 
-def test_a_draft_says_the_lowest_auc_of_a_site(tiny, call):
+def test_a_draft_names_the_lowest_auc_of_a_site(tiny, call):
     _, draft, _ = call("report", "tiny", "--checklist", "tripod+ai")
     lowest = tiny.ask(
         "select auc, task, trained_on from auc_results where study = 'tiny' and test_dataset = 'tiny-d' and seed is null"
@@ -95,27 +95,27 @@ def test_names_are_neither_sql_nor_markup(tiny, call):
     bound = _bound("select :study,\n  :model", {"study": "a  :model", "model": "b'"})
     assert bound == "select 'a  :model', 'b'''"
     rows = [{"dataset": "[a](javascript:1) <b>`\n# x", "hash": None}]
-    there = "select 1 as here from study where name = 's'"
+    query = "select 1 as here from study where name = 's'"
 
     def ask(statement: str) -> list[dict[str, object]]:
-        return [{"here": 1}] if statement == there else rows if "content_hash" in statement else []
+        return [{"here": 1}] if statement == query else rows if "content_hash" in statement else []
 
     draft = markdown("claim", ask, "s")
     assert "- \\[a\\](javascript:1) \\<b\\>\\` \\# x: content hash unknown." in draft
 
 
 @pytest.mark.parametrize("options", [("--checklist", "claim", "--card", "m"), ("-o", "file.md")])
-def test_options_that_do_not_go_together_are_refused(call, options):
+def test_options_that_exclude_each_other_are_refused(call, options):
     code, _, err = call("report", "tiny", *options)
     assert code == 2, err
 
 
-def test_every_fact_is_asked_by_an_item_and_every_item_says_something():
+def test_every_fact_is_used_by_an_item_and_every_item_has_text():
     facts = set(_read("facts"))
-    asked = set()
+    used_facts = set()
     for file in (*CHECKLISTS.values(), CARD):
         for item in _read(file)["items"]:
             assert item.get("facts") or item.get("person"), item
-            asked |= set(item.get("facts", ()))
-    assert asked == facts
+            used_facts |= set(item.get("facts", ()))
+    assert used_facts == facts
     assert set(CHECKLISTS) == set(GUIDELINES)

@@ -29,14 +29,14 @@ def expected(tiny):
 
 
 def test_rows_are_printed_as_a_table(tiny, expected):
-    done = tiny.home.run("sql", QUESTION)
-    head, rule, *rows = done.stdout.splitlines()
+    process = tiny.home.run("sql", QUESTION)
+    head, rule, *rows = process.stdout.splitlines()
     assert head.split() == ["trained_on", "seed", "n", "mean_logit", "nothing"]
     assert set(rule) == {"-", " "}
     assert [row.split() for row in rows] == [
         [row.trained_on, str(row.seed), str(row.n), f"{row.mean_logit:.6g}"] for row in expected.itertuples()
     ]
-    assert done.stderr == "(2 rows)\n"
+    assert process.stderr == "(2 rows)\n"
 
 
 def test_json_prints_an_object_per_row(call, expected):
@@ -52,7 +52,7 @@ def test_csv_prints_a_header_and_every_row(call, expected):
     assert [row["nothing"] for row in rows] == ["", ""]
 
 
-def test_text_in_csv_that_begins_like_a_formula_is_text(call):
+def test_text_that_begins_like_a_formula_stays_text_in_csv(call):
     query = """select '=cmd|'' /C calc''!A0' as "=name", '-2' as digits, -1.5 as number, null as nothing, '-x' as dash"""
     names, values = csv.reader(io.StringIO(call("sql", "--csv", query)[1]))
     assert names == ["'=name", "digits", "number", "nothing", "dash"]
@@ -65,11 +65,11 @@ def strict(line: str) -> dict[str, object]:
     def refuse(constant: str) -> None:
         raise ValueError(constant)
 
-    found: dict[str, object] = json.loads(line, parse_constant=refuse)
-    return found
+    value: dict[str, object] = json.loads(line, parse_constant=refuse)
+    return value
 
 
-def test_json_is_json_whatever_the_values_are(call):
+def test_json_is_valid_for_all_values(call):
     query = """select 'NaN'::float8 as nan, '-Infinity'::float8 as infinite, 1.5::numeric as exact, true as yes,
     'NaN'::numeric as exact_nan, array[1, 2] as list, '{"a": 1}'::jsonb as document, 'é' as letter,
     timestamptz 'epoch' as time"""
@@ -87,7 +87,7 @@ def test_json_is_json_whatever_the_values_are(call):
     }
 
 
-def test_no_row_is_an_answer(call):
+def test_a_query_without_rows_succeeds(call):
     query = "select image from predictions where false"
     assert call("sql", query) == (0, "image\n-----\n", "(0 rows)\n")
     assert call("sql", "--json", query) == (0, "", "")
@@ -147,13 +147,13 @@ def test_a_mistake_is_one_line_and_exit_code_1(call, query, message):
     assert output == ""
 
 
-def test_a_mistake_in_a_process_of_its_own(tiny):
-    done = tiny.home.run("sql", "selct 1", exit_code=1)
-    assert done.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
-    assert done.stdout == ""
+def test_a_mistake_ends_the_process_with_one_line(tiny):
+    process = tiny.home.run("sql", "selct 1", exit_code=1)
+    assert process.stderr == 'error: syntax error at or near "selct" (LINE 1: selct 1)\n'
+    assert process.stdout == ""
 
 
-def test_a_question_that_takes_too_long(call):
+def test_a_query_that_takes_too_long_is_cancelled(call):
     code, output, printed = call("sql", "--timeout", "0.1", "select pg_sleep(30)")
     assert (code, output) == (1, "")
     assert (
@@ -197,7 +197,7 @@ def wait_until(holds) -> None:
         time.sleep(0.05)
 
 
-def test_rows_come_as_they_are_read(tiny):
+def test_rows_are_printed_while_they_are_read(tiny):
     """Ten million rows are more than would fit, and the first ones are there at once."""
     query = "select i, repeat('x', 1000) from (select generate_series(1, 10000000) as i) as endless"
     with tiny.home.start("sql", "--csv", query, stdout=-1, stderr=-1) as process:
@@ -209,33 +209,33 @@ def test_rows_come_as_they_are_read(tiny):
         process.wait(60)
 
 
-def test_json_and_csv_at_once_is_a_wrong_use(call):
+def test_json_and_csv_together_are_a_usage_error(call):
     code, _, message = call("sql", "--json", "--csv", "select 1")
     assert code == 2
     assert "choose one of --json and --csv" in message
 
 
-def test_the_questions_of_the_demo_text_can_be_asked(tiny):
+def test_the_queries_in_the_demos_text_run(tiny):
     from flows.cli.demo import NEXT
 
     question = NEXT.split('sql "')[1].split('"')[0].replace("Infiltration", "Mass")
     rows = tiny.home.sql(question)
     stored = tiny.ask("select * from auc_results where task = 'Mass' and seed = 0")
-    found = stored.set_index(["trained_on", "test_dataset"])["auc"]
+    aucs = stored.set_index(["trained_on", "test_dataset"])["auc"]
     assert len(rows) == 6
     for row in rows:
-        assert row["auc"] == pytest.approx(found[row["trained_on"], row["test_dataset"]], abs=1e-12)
+        assert row["auc"] == pytest.approx(aucs[row["trained_on"], row["test_dataset"]], abs=1e-12)
 
 
-def test_what_every_model_said_of_one_image(tiny):
+def test_a_query_returns_every_models_score_of_one_image(tiny):
     image = tiny.home.sql("select min(image) as image from predictions where test_dataset = 'tiny-a'")[0][
         "image"
     ]
     rows = tiny.home.sql(f"select * from image_predictions('{image}')")
     stored = tiny.ask("select * from predictions where image = :image", image=image)
     assert len(rows) == len(stored) > 10
-    found = stored.set_index(["model", "task"])["logit"]
-    assert {(r["model"], r["task"]): r["logit"] for r in rows} == found.to_dict()
+    logits = stored.set_index(["model", "task"])["logit"]
+    assert {(r["model"], r["task"]): r["logit"] for r in rows} == logits.to_dict()
 
 
 def test_table_aligns_numbers_to_the_right_and_text_to_the_left():
@@ -249,7 +249,7 @@ def test_table_aligns_numbers_to_the_right_and_text_to_the_left():
     assert table(("x",), []) == "x\n-"
 
 
-def test_a_statement_from_a_file_and_from_standard_input(tiny, call, tmp_path, monkeypatch):
+def test_a_statement_is_read_from_a_file_or_standard_input(tiny, call, tmp_path, monkeypatch):
     file = tmp_path / "question.sql"
     file.write_text("-- how many\nselect count(*) from predictions;\n")
     expected = tiny.home.run("sql", "select count(*) from predictions").stdout

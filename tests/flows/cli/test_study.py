@@ -12,7 +12,7 @@ from xray.errors import StudyError
 pytestmark = pytest.mark.timeout(900)
 
 
-def test_status_of_a_study_that_is_done(tiny, call):
+def test_the_status_of_a_finished_study_has_nothing_missing(tiny, call):
     assert tiny.home.run("study", "status", tiny.file).stdout.splitlines() == [
         "tiny: Two small synthetic hospitals",
         "  datasets ready       2 of 2",
@@ -31,28 +31,28 @@ def test_status_of_a_study_that_is_done(tiny, call):
     }
 
 
-def test_status_of_a_study_that_asks_for_more(tiny, call, tmp_path):
+def test_the_status_of_a_study_that_grew_counts_what_is_missing(tiny, call, tmp_path):
     file = tmp_path / "more.toml"
     file.write_text(tiny.file.read_text().replace("seeds = [0]", "seeds = [0, 1]"))
-    told = json.loads(call("study", "status", str(file), "--json")[1])
-    assert (told["models"], told["models_trained"]) == (6, 3)
-    assert told["evaluations_missing"] == 3 * 2, "two test cohorts for each model that is to be trained"
-    assert (told["datasets"], told["datasets_ready"]) == (2, 2)
+    answer = json.loads(call("study", "status", str(file), "--json")[1])
+    assert (answer["models"], answer["models_trained"]) == (6, 3)
+    assert answer["evaluations_missing"] == 3 * 2, "two test cohorts for each model that is to be trained"
+    assert (answer["datasets"], answer["datasets_ready"]) == (2, 2)
 
 
-def test_one_model_of_a_study_that_is_there_already(tiny, call):
-    asked = ("study", "train", str(tiny.file), "--configuration")
-    code, printed, _ = call(*asked, "tiny-a")
+def test_training_a_model_that_exists_does_nothing(tiny, call):
+    command = ("study", "train", str(tiny.file), "--configuration")
+    code, printed, _ = call(*command, "tiny-a")
     assert (code, "already existed" in printed) == (0, True)
     with pytest.raises(
         StudyError, match="no configuration 'tiny-b' with seed 0; known: tiny-a, tiny-d, all; seeds 0"
     ):
-        cli.main([*asked, "tiny-b"], standalone_mode=False)
+        cli.main([*command, "tiny-b"], standalone_mode=False)
 
 
-def test_status_where_nothing_has_run(new_home, tiny_file):
-    told = json.loads(new_home.run("study", "status", tiny_file, "--json").stdout)
-    assert told == {
+def test_the_status_of_a_study_that_never_ran_counts_everything_as_missing(new_home, tiny_file):
+    answer = json.loads(new_home.run("study", "status", tiny_file, "--json").stdout)
+    assert answer == {
         "datasets": 2,
         "datasets_ready": 0,
         "models": 3,
@@ -63,7 +63,7 @@ def test_status_where_nothing_has_run(new_home, tiny_file):
     }
 
 
-def test_a_first_run_and_a_second(tiny):
+def test_a_second_run_does_nothing(tiny):
     assert f"Trained 3 of 3 models, wrote 6 evaluations, computed {len(ANALYSES)} analyses" in tiny.output
     rows, files = tiny.counts(), tiny.report("tiny")
     again = json.loads(tiny.home.run("study", "run", tiny.file, "--json").stdout)
@@ -79,16 +79,16 @@ def test_a_first_run_and_a_second(tiny):
     assert tiny.report("tiny") == files
 
 
-def test_mistakes_in_a_study_file_are_told_before_anything_starts(new_home, tmp_path):
+def test_mistakes_in_a_study_file_are_reported_before_anything_starts(new_home, tmp_path):
     file = tmp_path / "wrong study.toml"
     file.write_text('name = "wrong"\n[[datasets]]\nname = "ours"\nmanifset = "x.csv"\n')
     for command in ("run", "status"):
-        done = new_home.run("study", command, file, exit_code=1)
-        (line,) = done.stderr.splitlines()
+        process = new_home.run("study", command, file, exit_code=1)
+        (line,) = process.stderr.splitlines()
         assert line.startswith(f"error: {file}: [[datasets]] ours: unknown key 'manifset'")
     assert not new_home.path.exists()
-    done = new_home.run("study", "run", tmp_path / "none.toml", exit_code=2)
-    assert "does not exist" in done.stderr
+    process = new_home.run("study", "run", tmp_path / "none.toml", exit_code=2)
+    assert "does not exist" in process.stderr
 
 
 def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
@@ -96,15 +96,15 @@ def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
     file = tmp_path / "study of ours.toml"
     file.write_text('name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "labels.csv"\n')
     rows = tiny.counts()
-    done = tiny.home.run("study", "run", file, exit_code=1)
-    assert done.stderr.splitlines()[-1].startswith("error: ")
-    assert "labels.csv" in done.stderr.splitlines()[-1]
-    assert done.stdout == ""
-    assert "Traceback" not in done.stderr
-    ours = {table for table in rows if table.startswith("xray.")}
-    assert {table: rows[table] for table in ours} == {table: tiny.counts()[table] for table in ours}
+    process = tiny.home.run("study", "run", file, exit_code=1)
+    assert process.stderr.splitlines()[-1].startswith("error: ")
+    assert "labels.csv" in process.stderr.splitlines()[-1]
+    assert process.stdout == ""
+    assert "Traceback" not in process.stderr
+    own = {table for table in rows if table.startswith("xray.")}
+    assert {table: rows[table] for table in own} == {table: tiny.counts()[table] for table in own}
 
 
-def test_parts_of_the_tiny_study_are_all_there(tiny):
+def test_the_tiny_study_has_all_its_parts(tiny):
     parts = tiny.ask("select distinct part from cohort")["part"]
     assert sorted(parts) == sorted(PARTS)

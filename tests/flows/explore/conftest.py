@@ -15,7 +15,7 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.flows.browser import headless
-from tests.flows.conftest import Done, Home
+from tests.flows.conftest import FinishedRun, Home
 
 COLON = re.compile(r"explorer: (http://\S+)")
 
@@ -33,7 +33,7 @@ class Explorer:
 
     address: str
     password: str
-    done: Done
+    finished: FinishedRun
 
     @property
     def host(self) -> str:
@@ -42,15 +42,15 @@ class Explorer:
     def ask(self, path: str, method: str = "GET", body: str | None = None, **headers: str) -> Answer:
         """One request, its path as it is given. A header None is left out; `_` in names is `-`."""
         key = base64.b64encode(f"admin:{self.password}".encode()).decode()
-        given = {
+        sent = {
             "authorization": f"Basic {key}",
             **{name.replace("_", "-"): value for name, value in headers.items()},
         }
         connection = http.client.HTTPConnection(self.host, timeout=60)
         connection._validate_path = lambda url: None  # type: ignore[attr-defined]  # whatever a stranger sends
         try:
-            connection.putrequest(method, path, skip_host="host" in given, skip_accept_encoding=True)
-            for name, value in given.items():
+            connection.putrequest(method, path, skip_host="host" in sent, skip_accept_encoding=True)
+            for name, value in sent.items():
                 connection.putheader(name, value)
             data = body.encode() if body is not None else b""
             if body is not None:
@@ -75,9 +75,9 @@ def start(home: Home, *arguments: str) -> Iterator[str]:
     try:
         assert process.stdout is not None
         line = process.stdout.readline()
-        found = COLON.match(line)
-        assert found, f"{line}\n{Path(log.name).read_text()}"
-        yield found[1]
+        match = COLON.match(line)
+        assert match, f"{line}\n{Path(log.name).read_text()}"
+        yield match[1]
     finally:
         process.terminate()
         process.wait(20)
@@ -87,7 +87,7 @@ def start(home: Home, *arguments: str) -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def explorer(tiny: Done) -> Iterator[Explorer]:
+def explorer(tiny: FinishedRun) -> Iterator[Explorer]:
     """The explorer on the tiny study."""
     for address in start(tiny.home):
         secrets = json.loads((tiny.home.path / "stack" / "secrets.json").read_text())
@@ -119,16 +119,16 @@ def tab(browser: Browser, explorer: Explorer, **options: Any) -> Tab:
         http_credentials={"username": "admin", "password": explorer.password},
         **{"viewport": {"width": 1280, "height": 800}, **options},
     )
-    made = Tab(context.new_page(), [])
-    made.page.on("console", lambda message: made.messages.append(f"{message.type}: {message.text}"))
-    made.page.on("pageerror", lambda error: made.messages.append(f"error: {error}"))
-    return made
+    new_tab = Tab(context.new_page(), [])
+    new_tab.page.on("console", lambda message: new_tab.messages.append(f"{message.type}: {message.text}"))
+    new_tab.page.on("pageerror", lambda error: new_tab.messages.append(f"error: {error}"))
+    return new_tab
 
 
 @pytest.fixture
 def page(browser: Browser, explorer: Explorer) -> Iterator[Page]:
     """A page whose console must stay silent."""
-    made = tab(browser, explorer)
-    yield made.page
-    made.page.context.close()
-    assert made.messages == []
+    new_tab = tab(browser, explorer)
+    yield new_tab.page
+    new_tab.page.context.close()
+    assert new_tab.messages == []

@@ -21,15 +21,15 @@ SHOTS = os.environ.get("XRAY_SCREENSHOTS")
 """A folder to keep pictures of the pages in."""
 
 
-def scores(explorer: Explorer, where: str = "true") -> "tuple[np.ndarray, np.ndarray, list[str]]":
-    rows = explorer.done.ask(
+def scores(explorer: Explorer, condition: str = "true") -> "tuple[np.ndarray, np.ndarray, list[str]]":
+    rows = explorer.finished.ask(
         "select image, logit, label from predictions where model = 'tiny.tiny-a/1' and test_dataset = 'tiny-d'"
-        f" and task = 'Infiltration' and label is not null and {where} order by image"
+        f" and task = 'Infiltration' and label is not null and {condition} order by image"
     )
     return rows["logit"].to_numpy(), rows["label"].to_numpy(), rows["image"].tolist()
 
 
-def test_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Explorer) -> None:
+def test_links_lead_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Explorer) -> None:
     page.goto("/?model=tiny.tiny-a")
     row = page.get_by_role("row", name=re.compile("Infiltration"))
     row.get_by_role("link", name="images, Infiltration at tiny-d").click()
@@ -61,17 +61,17 @@ def test_from_the_grid_to_a_cell_to_an_image_and_back(page: Page, explorer: Expl
 def test_the_slider_moves_the_confusion_table_and_the_address(page: Page, explorer: Explorer) -> None:
     page.goto(CELL)
     logits, labels, _ = scores(explorer)
-    for place in (0, 7, 30):
+    for position in (0, 7, 30):
         page.locator("#slider").evaluate(
-            "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')) }", place
+            "(slider, place) => { slider.value = place; slider.dispatchEvent(new Event('input')) }", position
         )
         threshold = float(page.locator("#t").input_value())
-        called = logits >= threshold
-        (tn, fp), (fn, tp) = confusion_matrix(labels, called)
-        seen = {
+        calls = logits >= threshold
+        (tn, fp), (fn, tp) = confusion_matrix(labels, calls)
+        table = {
             name: int(page.locator(f"[data-count={name}]").inner_text()) for name in ("tp", "fp", "fn", "tn")
         }
-        assert seen == {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
+        assert table == {"tp": tp, "fp": fp, "fn": fn, "tn": tn}
         assert f"t={threshold}" in page.url
     page.locator("#prevalence").fill("0.01")
     sensitivity, specificity = tp / (tp + fn), tn / (tn + fp)
@@ -106,14 +106,14 @@ def test_a_cut_of_a_cell_has_its_measures_at_stored_operating_points(page: Page,
     expect(page.locator(".lead")).to_contain_text(f"{len(labels)} labelled images, {labels.sum()} positive")
     line = page.get_by_role("region", name="Measures at the operating points").locator("tbody tr").first
     threshold, sensitivity, specificity = (line.locator("td").nth(k).inner_text() for k in range(3))
-    called = logits >= float(threshold.replace("−", "-")) - 5e-4  # as it is shown, to three places
-    assert float(sensitivity.split()[0]) == pytest.approx(called[labels == 1].mean(), abs=1 / labels.sum())
-    assert float(specificity.split()[0]) == pytest.approx((~called)[labels == 0].mean(), abs=0.02)
+    calls = logits >= float(threshold.replace("−", "-")) - 5e-4  # as it is shown, to three places
+    assert float(sensitivity.split()[0]) == pytest.approx(calls[labels == 1].mean(), abs=1 / labels.sum())
+    assert float(specificity.split()[0]) == pytest.approx((~calls)[labels == 0].mean(), abs=0.02)
     assert re.fullmatch(r"0\.\d{3} \(0\.\d{3} to [01]\.\d{3}\)", specificity)
     expect(page.get_by_text("Calibration: Brier score")).to_be_visible()
 
 
-def test_a_column_of_the_label_file_filters_too(page: Page, explorer: Explorer) -> None:
+def test_images_are_filtered_by_a_column_of_the_label_file(page: Page, explorer: Explorer) -> None:
     page.goto(f"{LIST}&column=view&value_from=PA&value_to=PA")
     _, labels, _ = scores(explorer, "view = 'PA'")
     expect(page.locator(".cards li")).to_have_count(min(48, len(labels)))
@@ -122,8 +122,8 @@ def test_a_column_of_the_label_file_filters_too(page: Page, explorer: Explorer) 
 def test_the_sql_of_a_page_runs_as_it_is_shown(page: Page, explorer: Explorer) -> None:
     page.goto(f"{CELL}&sex=F")
     page.get_by_text("The SQL for this page").click()
-    shown = page.locator("#sql pre").first.inner_text()
-    rows = explorer.done.home.sql(shown)
+    query = page.locator("#sql pre").first.inner_text()
+    rows = explorer.finished.home.sql(query)
     _, labels, images = scores(explorer, "sex = 'F'")
     assert {row["image"]: row["label"] for row in rows} == dict(zip(images, labels.tolist(), strict=True))
 
@@ -139,9 +139,9 @@ def test_a_list_is_downloaded_as_csv_without_names_of_patients(page: Page, explo
     assert "delta" not in json.dumps(rows)
 
 
-def test_two_models_are_compared_by_the_ranks_that_they_give(page: Page, explorer: Explorer) -> None:
+def test_two_models_are_compared_by_their_ranks(page: Page, explorer: Explorer) -> None:
     page.goto(f"{LIST}&kind=disagreements&other=tiny.all")
-    ranks = explorer.done.ask(
+    ranks = explorer.finished.ask(
         "select a.image, percent_rank() over (order by a.logit) - percent_rank() over (order by b.logit) as distance"
         " from predictions a join predictions b using (image, task, test_dataset)"
         " where a.model = 'tiny.tiny-a/1' and b.model = 'tiny.all/1' and task = 'Infiltration' and test_dataset = 'tiny-d'"
@@ -187,8 +187,8 @@ def test_a_worklist_is_read_blind_by_two_readers_with_the_keyboard(
         for number, key in enumerate(keys):
             expect(one.page.locator(".note").first).to_contain_text(f"{number} of 6 read by {reader}")
             one.page.wait_for_load_state()  # keys are heard from then on
-            shown = one.page.locator("main").inner_text()
-            assert not re.search(r"tiny-|score|P-|label", shown)
+            visible = one.page.locator("main").inner_text()
+            assert not re.search(r"tiny-|score|P-|label", visible)
             if number == 1:
                 one.page.keyboard.press("c")
                 one.page.keyboard.type("yes, no and unsure are letters here")
@@ -200,7 +200,7 @@ def test_a_worklist_is_read_blind_by_two_readers_with_the_keyboard(
     kappa = cohen_kappa_score(*zip(*pairs, strict=True))
     row = one.page.locator("#agreement tbody tr").first
     assert row.inner_text().split("\t")[:4] == ["Anna", "Ben", "5", f"{kappa:.2f}".replace("-", "−")]
-    reads = explorer.done.ask(
+    reads = explorer.finished.ask(
         "select * from reads where worklist = 'doubtful ones' order by reader, position"
     )
     words = {"y": "yes", "n": "no", "u": "unsure"}
@@ -230,14 +230,14 @@ PAGES = {
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_no_page_shuts_anybody_out(browser: Browser, explorer: Explorer, scheme: str) -> None:
+def test_every_page_is_accessible(browser: Browser, explorer: Explorer, scheme: str) -> None:
     tested = tab(browser, explorer, color_scheme=scheme)
     for name, address in PAGES.items():
         tested.open(f"{explorer.address}{address}")
         tested.page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true })")
-        found = Axe().run(tested.page).response["violations"]
-        grave = [each for each in found if each["impact"] in ("serious", "critical")]
-        assert [(each["id"], each["nodes"][0]["html"]) for each in grave] == [], name
+        violations = Axe().run(tested.page).response["violations"]
+        grave = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
+        assert [(violation["id"], violation["nodes"][0]["html"]) for violation in grave] == [], name
     assert tested.messages == []
     tested.page.context.close()
 
@@ -248,18 +248,18 @@ def test_no_page_shuts_anybody_out(browser: Browser, explorer: Explorer, scheme:
 def test_pages_fit_the_screen(
     browser: Browser, explorer: Explorer, tmp_path: Path, name: str, width: int, scheme: str
 ) -> None:
-    shown = tab(browser, explorer, viewport={"width": width, "height": 844}, color_scheme=scheme)
+    page_shown = tab(browser, explorer, viewport={"width": width, "height": 844}, color_scheme=scheme)
     for page, address in PAGES.items():
-        shown.open(f"{explorer.address}{address}")
-        assert shown.page.evaluate("document.documentElement.scrollWidth") <= width, page
-        paper = shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
+        page_shown.open(f"{explorer.address}{address}")
+        assert page_shown.page.evaluate("document.documentElement.scrollWidth") <= width, page
+        paper = page_shown.page.evaluate("getComputedStyle(document.body).backgroundColor")
         assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
-        shown.page.screenshot(path=Path(SHOTS or tmp_path) / f"{page}-{name}.png", full_page=True)
-    assert shown.messages == []
-    shown.page.context.close()
+        page_shown.page.screenshot(path=Path(SHOTS or tmp_path) / f"{page}-{name}.png", full_page=True)
+    assert page_shown.messages == []
+    page_shown.page.context.close()
 
 
-def test_without_scripts_everything_is_still_there(browser: Browser, explorer: Explorer) -> None:
+def test_every_page_works_without_scripts(browser: Browser, explorer: Explorer) -> None:
     plain = tab(browser, explorer, java_script_enabled=False)
     plain.open(f"{explorer.address}{CELL}&t=0.5&prevalence=0.2")
     logits, labels, _ = scores(explorer)

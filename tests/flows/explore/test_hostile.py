@@ -79,10 +79,10 @@ def addresses(number: int) -> Iterator[str]:
             yield f"{chance.choice(PATHS)}?{quote(name)}={value}{more}"
 
 
-def check(explorer: Explorer, asked: Iterator[str]) -> int:
+def check(explorer: Explorer, addresses: Iterator[str]) -> int:
     """Every one is refused in a sentence, and nothing of the machine is told; by GET, some by other methods and hosts."""
     count = 0
-    for address in asked:
+    for address in addresses:
         method = METHODS[count % len(METHODS)] if count % 7 == 0 else "GET"
         host = {"host": HOSTS[count % len(HOSTS)]} if count % 11 == 0 else {}
         answer = explorer.ask(address, method, **host)
@@ -92,7 +92,7 @@ def check(explorer: Explorer, asked: Iterator[str]) -> int:
         assert "<script>alert" not in answer.body
         assert not any(
             word in answer.body
-            for word in ("Traceback", "psycopg2", "root:", "select ", str(explorer.done.home.path))
+            for word in ("Traceback", "psycopg2", "root:", "select ", str(explorer.finished.home.path))
         )
         count += 1
     return count
@@ -110,7 +110,7 @@ def test_ten_thousand_hostile_addresses_are_refused(explorer: Explorer) -> None:
 
 
 @pytest.mark.parametrize("host", HOSTS)
-def test_other_hosts_are_refused(explorer: Explorer, host: str) -> None:
+def test_requests_to_other_host_names_are_refused(explorer: Explorer, host: str) -> None:
     assert explorer.ask("/", host=host).status == 400
 
 
@@ -130,12 +130,12 @@ def test_without_the_password_nothing_is_shown(explorer: Explorer) -> None:
         {"origin": "{own}", "content_type": "text/plain"},
     ],
 )
-def test_no_other_site_can_send_anything(explorer: Explorer, headers: dict[str, str]) -> None:
-    given = {"content_type": "application/x-www-form-urlencoded", **headers}
-    given = {name: value.replace("{own}", explorer.address) for name, value in given.items()}
+def test_forms_sent_from_other_sites_are_refused(explorer: Explorer, headers: dict[str, str]) -> None:
+    headers_sent = {"content_type": "application/x-www-form-urlencoded", **headers}
+    headers_sent = {name: value.replace("{own}", explorer.address) for name, value in headers_sent.items()}
     body = "name=stolen&count=1&model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
-    assert explorer.ask("/worklists", "POST", body, **given).status in (403, 415)
-    assert explorer.done.ask("select from worklist where name = 'stolen'").empty
+    assert explorer.ask("/worklists", "POST", body, **headers_sent).status in (403, 415)
+    assert explorer.finished.ask("select from worklist where name = 'stolen'").empty
 
 
 @pytest.mark.parametrize("method", METHODS[:6])
@@ -143,7 +143,7 @@ def test_other_methods_are_refused(explorer: Explorer, method: str) -> None:
     assert explorer.ask("/cell", method).status == 405
 
 
-def test_pages_may_load_nothing_from_elsewhere_and_run_nothing_of_their_own(explorer: Explorer) -> None:
+def test_pages_load_nothing_from_elsewhere_and_run_no_inline_scripts(explorer: Explorer) -> None:
     for path in (*PATHS[:5], "/static/explorer.js", "/nowhere"):
         headers = explorer.ask(path).headers
         policy = headers["content-security-policy"]
@@ -168,15 +168,15 @@ def test_pages_may_load_nothing_from_elsewhere_and_run_nothing_of_their_own(expl
         {"csv": ""},
     ],
 )
-def test_what_a_form_must_not_say_is_not_kept(explorer: Explorer, fields: dict[str, str]) -> None:
+def test_invalid_values_of_a_form_are_not_stored(explorer: Explorer, fields: dict[str, str]) -> None:
     name = "of refusals"
     explorer.send(
         "/worklists", name=name, count="3", model="tiny.tiny-a", dataset="tiny-d", task="Infiltration"
     )
-    number = explorer.done.ask("select id from worklist where name = :name", name=name)["id"][0]
+    number = explorer.finished.ask("select id from worklist where name = :name", name=name)["id"][0]
     answer = explorer.send(f"/worklists/{number}/{'import' if 'csv' in fields else 'read'}", **fields)
     assert 400 <= answer.status < 500
-    assert explorer.done.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty
+    assert explorer.finished.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty
 
 
 def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer) -> None:
@@ -184,7 +184,7 @@ def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer)
     explorer.send(
         "/worklists", name=name, count="1", model="tiny.tiny-a", dataset="tiny-d", task="Infiltration"
     )
-    number = explorer.done.ask("select id from worklist where name = :name", name=name)["id"][0]
+    number = explorer.finished.ask("select id from worklist where name = :name", name=name)["id"][0]
     explorer.send(f"/worklists/{number}/read", reader="=1+1", position="1", answer="no", comment="@cmd <b>")
     for path in ("/worklists", f"/worklists/{number}", f"/worklists/{number}/read?reader=%3Cb%3E"):
         body = explorer.ask(path).body
@@ -194,16 +194,16 @@ def test_markup_and_formulas_in_names_and_comments_stay_text(explorer: Explorer)
     assert ",'=1+1,no,'@cmd <b>," in lines[1]
 
 
-def test_a_list_longer_than_a_form_may_be_is_refused(explorer: Explorer) -> None:
+def test_a_list_longer_than_the_limit_of_a_form_is_refused(explorer: Explorer) -> None:
     assert explorer.send("/worklists/1/import", csv="x" * 2**21).status == 413
 
 
-def test_the_pages_hold_a_login_that_can_only_read(explorer: Explorer) -> None:
+def test_the_pages_use_a_login_that_can_only_read(explorer: Explorer) -> None:
     """Whatever an injection would reach, had it got through: the pool's login can't write, and its session reads."""
     from xray.explorer.asking import Database
 
-    assert explorer.done.databases.reader is not None
-    database = Database.of(explorer.done.databases.reader)
+    assert explorer.finished.databases.reader is not None
+    database = Database.of(explorer.finished.databases.reader)
     with database.engine.connect() as connection:
         user = connection.exec_driver_sql(
             "select current_user, current_setting('transaction_read_only')"
@@ -212,11 +212,11 @@ def test_the_pages_hold_a_login_that_can_only_read(explorer: Explorer) -> None:
     database.close()
 
 
-def test_every_page_tells_the_next_one_by_a_key(explorer: Explorer) -> None:
+def test_every_page_of_a_list_leads_to_the_next_by_a_key(explorer: Explorer) -> None:
     """No offset: a page begins after an image, whose place is looked up; an image of elsewhere is refused."""
     base = "/images?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
     total = len(
-        explorer.done.ask(
+        explorer.finished.ask(
             "select from predictions where model = 'tiny.tiny-a/1' and test_dataset = 'tiny-d' and task = 'Infiltration'"
         )
     )

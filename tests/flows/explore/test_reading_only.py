@@ -14,9 +14,9 @@ SENT = {"content-type": "application/x-www-form-urlencoded", "origin": "http://t
 
 @pytest.fixture(scope="module")
 def client(explorer: Explorer) -> Iterator[TestClient]:
-    databases = explorer.done.databases
+    databases = explorer.finished.databases
     assert databases.reader is not None
-    with TestClient(create_app(databases.reader, None, explorer.done.home.path, b"key")) as client:
+    with TestClient(create_app(databases.reader, None, explorer.finished.home.path, b"key")) as client:
         yield client
 
 
@@ -30,7 +30,7 @@ def test_lists_are_shown_without_a_way_to_make_worklists(client: TestClient) -> 
 
 def test_an_explorer_that_only_reads_refuses_every_form(client: TestClient, explorer: Explorer) -> None:
     explorer.send("/worklists", name="of another explorer", count="2", **LIST)
-    number = explorer.done.ask("select id from worklist where name = 'of another explorer'")["id"][0]
+    number = explorer.finished.ask("select id from worklist where name = 'of another explorer'")["id"][0]
     page = client.get(f"/worklists/{number}").text
     assert "only reads" in page
     assert "<form" not in page
@@ -42,5 +42,5 @@ def test_an_explorer_that_only_reads_refuses_every_form(client: TestClient, expl
         refused = client.post(path, data=form, headers=SENT)
         assert refused.status_code == 403, refused.text
         assert "this explorer only reads" in refused.text
-    assert explorer.done.ask("select from worklist where name = 'mine'").empty
-    assert explorer.done.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty
+    assert explorer.finished.ask("select from worklist where name = 'mine'").empty
+    assert explorer.finished.ask("select from worklist_read where worklist_id = :id", id=int(number)).empty

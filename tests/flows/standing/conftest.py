@@ -23,18 +23,20 @@ class Stack:
     """A stack that runs: its home, and Prefect's API."""
 
     home: Home
-    place: StackFolder
+    platform: StackFolder
     api: Api
 
     def status(self, exit_code: int = 0) -> dict[str, Any]:
         """What `xray status --json` says."""
-        found: dict[str, Any] = json.loads(self.home.run("status", "--json", exit_code=exit_code).stdout)
-        return found
+        overview: dict[str, Any] = json.loads(self.home.run("status", "--json", exit_code=exit_code).stdout)
+        return overview
 
     def database_password(self) -> str:
         """The password that this home's processes know PostgreSQL by."""
         (one, *_) = (
-            each for each in processes_of(self.home.path) if b"XRAY_SERVICE=prefect" in environment_of(each)
+            process
+            for process in processes_of(self.home.path)
+            if b"XRAY_SERVICE=prefect" in environment_of(process)
         )
         (url,) = (v for v in environment_of(one).split(b"\0") if v.startswith(b"XRAY_DATABASE_URL="))
         return str(make_url(url.decode().partition("=")[2]).password)
@@ -56,18 +58,18 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     (temporary / "runner_storage").touch()
     home.variables["TMPDIR"] = str(temporary)
     home.run("up")
-    place = StackFolder(home.path)
-    state = place.running()
+    folder = StackFolder(home.path)
+    state = folder.running()
     assert state is not None
-    own = client_environment(place, state)
-    yield Stack(home, place, Api(own["PREFECT_API_URL"], own["PREFECT_API_AUTH_STRING"]))
+    own = client_environment(folder, state)
+    yield Stack(home, folder, Api(own["PREFECT_API_URL"], own["PREFECT_API_AUTH_STRING"]))
     home.run("down")
     shutil.rmtree(temporary)
 
 
 def processes_of(home: Path) -> list[int]:
     """Living processes that have a home in their environment or arguments."""
-    found = []
+    processes = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
             about = (process / "environ").read_bytes() + (process / "cmdline").read_bytes()
@@ -75,5 +77,5 @@ def processes_of(home: Path) -> list[int]:
         except OSError:
             continue
         if str(home).encode() in about and state != "Z" and int(process.name) != os.getpid():
-            found.append(int(process.name))
-    return found
+            processes.append(int(process.name))
+    return processes

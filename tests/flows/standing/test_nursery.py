@@ -26,21 +26,21 @@ sys.exit(7)
 @pytest.fixture
 def family(tmp_path):
     """Starts a nursery of a service that has a child in a session of its own: the nursery, and its log."""
-    started = []
+    processes = []
 
     def start(seconds: float) -> tuple["subprocess.Popen[bytes]", Path]:
         log = tmp_path / "service.log"
         command = [sys.executable, "-m", "flows.standing.nursery", str(os.getpid()), str(log), "2", "--"]
         environment = {**os.environ, "PYTHONPATH": str(PROJECT), MARK: str(tmp_path), SERVICE: "family"}
         process = subprocess.Popen([*command, sys.executable, "-c", FAMILY, str(seconds)], env=environment)
-        started.append(process)
+        processes.append(process)
         while not (log.exists() and log.read_text().strip()):
             time.sleep(0.02)
         return process, log
 
     yield start
     kill(marked(str(tmp_path)))
-    for process in started:
+    for process in processes:
         process.wait()
 
 
@@ -49,38 +49,40 @@ def alive(log: Path) -> bool:
     return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
 
 
-def gone(log: Path) -> bool:
+def has_ended(log: Path) -> bool:
     deadline = time.monotonic() + 10
     while alive(log) and time.monotonic() < deadline:
         time.sleep(0.05)
     return not alive(log)
 
 
-def test_what_a_service_leaves_ends_with_it(family):
+def test_orphans_of_a_service_end_with_it(family):
     nursery, log = family(0.3)
     assert nursery.wait(10) == 7
-    assert gone(log)
+    assert has_ended(log)
 
 
 def test_a_killed_service_takes_its_children_along(family):
     nursery, log = family(100)
-    (service,) = (each for each in psutil.Process(nursery.pid).children() if each.pid != int(log.read_text()))
+    (service,) = (
+        child for child in psutil.Process(nursery.pid).children() if child.pid != int(log.read_text())
+    )
     service.kill()
     assert nursery.wait(10) == 128 + signal.SIGKILL
-    assert gone(log)
+    assert has_ended(log)
 
 
-def test_told_to_stop_it_stops_all(family):
+def test_a_stop_signal_ends_the_service_and_its_children(family):
     nursery, log = family(100)
     nursery.terminate()
     nursery.wait(10)
-    assert gone(log)
+    assert has_ended(log)
 
 
 def test_marked_processes_are_found_and_killed(family, tmp_path):
     nursery, log = family(100)
     nursery.kill()  # the nursery itself: the service dies with it, the service's child does not
     nursery.wait(10)
-    assert [each.pid for each in marked(str(tmp_path), "another")] == []
+    assert [process.pid for process in marked(str(tmp_path), "another")] == []
     kill(marked(str(tmp_path), "family"))
-    assert gone(log)
+    assert has_ended(log)

@@ -25,7 +25,7 @@ PROJECT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def place(tmp_path):
+def empty_stack(tmp_path):
     return Stack(tmp_path)
 
 
@@ -38,64 +38,64 @@ def state():
     return State(1, "ready", time.time(), {}, up)
 
 
-def test_a_state_is_running_only_while_its_lock_is_held(place, state):
-    assert place.running() is None
-    place.write_state(state)
-    assert place.running() is None
-    with place.lock() as is_ours:
+def test_a_state_is_running_only_while_its_lock_is_held(empty_stack, state):
+    assert empty_stack.running() is None
+    empty_stack.write_state(state)
+    assert empty_stack.running() is None
+    with empty_stack.lock() as is_ours:
         assert is_ours
-        assert place.running() == state
-        with place.lock() as again:
+        assert empty_stack.running() == state
+        with empty_stack.lock() as again:
             assert not again
-    assert place.running() is None
+    assert empty_stack.running() is None
 
 
-def test_a_command_that_looks_does_not_keep_a_stack_from_starting(place):
+def test_a_command_that_reads_the_state_does_not_keep_a_stack_from_starting(empty_stack):
     """A look holds the lock for a moment, shared; a supervisor that starts just then waits for its end."""
-    with (place.folder / "lock").open("ab") as looks:
+    with (empty_stack.folder / "lock").open("ab") as looks:
         fcntl.flock(looks, fcntl.LOCK_SH)
-        ended = threading.Timer(0.3, fcntl.flock, (looks, fcntl.LOCK_UN))
-        ended.start()
-        with place.lock() as is_ours:
+        timer = threading.Timer(0.3, fcntl.flock, (looks, fcntl.LOCK_UN))
+        timer.start()
+        with empty_stack.lock() as is_ours:
             assert is_ours
-            assert place.is_held()
-        ended.join()
-    assert not place.is_held()
+            assert empty_stack.is_held()
+        timer.join()
+    assert not empty_stack.is_held()
 
 
-def test_secrets_are_made_once_and_for_the_owner_only(place):
-    made = place.passwords()
-    assert len(set(made.values())) == 4
-    assert all(len(each) >= 32 for each in made.values())
-    assert place.passwords() == made
-    assert stat.S_IMODE((place.folder / "secrets.json").stat().st_mode) == 0o600
-    assert stat.S_IMODE(place.folder.stat().st_mode) == 0o700
+def test_secrets_are_made_once_and_only_the_owner_reads_them(empty_stack):
+    passwords = empty_stack.passwords()
+    assert len(set(passwords.values())) == 4
+    assert all(len(password) >= 32 for password in passwords.values())
+    assert empty_stack.passwords() == passwords
+    assert stat.S_IMODE((empty_stack.folder / "secrets.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE(empty_stack.folder.stat().st_mode) == 0o700
 
 
-def test_two_that_make_the_secrets_at_once_make_the_same(place):
+def test_two_processes_that_make_the_secrets_at_once_get_the_same(empty_stack):
     program = "import sys; from pathlib import Path; from flows.standing.place import Stack\n"
     program += "input(); print(Stack(Path(sys.argv[1])).passwords())"
-    command = [sys.executable, "-c", program, str(place.home)]
+    command = [sys.executable, "-c", program, str(empty_stack.home)]
     environment = {**os.environ, "PYTHONPATH": str(PROJECT)}
-    started = [subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) for _ in range(4)]
-    for each in started:
-        each.stdin.write("\n")
-        each.stdin.flush()
-    assert {each.communicate()[0].strip() for each in started} == {str(place.passwords())}
+    processes = [subprocess.Popen(command, env=environment, stdin=-1, stdout=-1, text=True) for _ in range(4)]
+    for process in processes:
+        process.stdin.write("\n")
+        process.stdin.flush()
+    assert {process.communicate()[0].strip() for process in processes} == {str(empty_stack.passwords())}
 
 
-def test_an_emptied_password_is_made_anew(place):
-    place.remember("secrets.json", {"prefect_password": "", "mlflow_password": "kept"})
-    assert len(place.passwords()["prefect_password"]) >= 32
-    assert place.passwords()["mlflow_password"] == "kept"
-    (place.folder / "secrets.json").write_text("")
-    assert len(place.passwords()["mlflow_password"]) >= 32
+def test_an_emptied_password_is_replaced(empty_stack):
+    empty_stack.remember("secrets.json", {"prefect_password": "", "mlflow_password": "kept"})
+    assert len(empty_stack.passwords()["prefect_password"]) >= 32
+    assert empty_stack.passwords()["mlflow_password"] == "kept"
+    (empty_stack.folder / "secrets.json").write_text("")
+    assert len(empty_stack.passwords()["mlflow_password"]) >= 32
 
 
-def test_programs_are_told_where_the_servers_are_and_their_passwords(place, state):
-    words = place.passwords()
-    assert client_environment(place, state) == {
-        "XRAY_HOME": str(place.home),
+def test_programs_get_the_addresses_and_passwords_of_the_servers(empty_stack, state):
+    words = empty_stack.passwords()
+    assert client_environment(empty_stack, state) == {
+        "XRAY_HOME": str(empty_stack.home),
         "PREFECT_API_URL": "http://127.0.0.1:1/api",
         "PREFECT_API_AUTH_STRING": f"admin:{words['prefect_password']}",
         "MLFLOW_TRACKING_URI": "http://127.0.0.1:2",
@@ -104,87 +104,89 @@ def test_programs_are_told_where_the_servers_are_and_their_passwords(place, stat
     }
 
 
-def ports(place, options=Options()):  # noqa: B008
+def ports(empty_stack, options=Options()):  # noqa: B008
     """The ports that a stack would have now."""
-    made = services.listeners(place, options)
-    for each in made.values():
-        each.close()
-    return {name: number for name, number in place.remembered("ports.json").items() if name in made}
+    listeners = services.listeners(empty_stack, options)
+    for listener in listeners.values():
+        listener.close()
+    return {
+        name: number for name, number in empty_stack.remembered("ports.json").items() if name in listeners
+    }
 
 
-def test_ports_are_remembered_and_a_taken_one_is_avoided(place, monkeypatch):
+def test_ports_are_remembered_and_a_taken_one_is_avoided(empty_stack, monkeypatch):
     usual = free_port("127.0.0.1")
     monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
-    first = ports(place)
+    first = ports(empty_stack)
     assert first["prefect"] == usual
     assert first["mlflow"] != usual
-    assert ports(place) == first
+    assert ports(empty_stack) == first
     with socket.create_server(("127.0.0.1", usual)):
         assert not is_free("127.0.0.1", usual)
-        assert ports(place)["prefect"] != usual
+        assert ports(empty_stack)["prefect"] != usual
         with pytest.raises(XrayError, match=f"can't listen on 127.0.0.1, port {usual}, for mlflow"):
-            ports(place, Options(mlflow_port=usual))
-    asked = free_port("127.0.0.1")
-    assert ports(place, Options(prefect_port=asked))["prefect"] == asked
+            ports(empty_stack, Options(mlflow_port=usual))
+    port = free_port("127.0.0.1")
+    assert ports(empty_stack, Options(prefect_port=port))["prefect"] == port
 
 
-def test_the_ports_stay_ours_while_nothing_answers(tmp_path, monkeypatch):
+def test_the_ports_stay_reserved_while_no_server_answers(tmp_path, monkeypatch):
     """A second stack, or another account that waits for a server to fall, gets none of them."""
     usual = free_port("127.0.0.1")
     monkeypatch.setattr(services, "USUAL_PORTS", dict.fromkeys(services.USUAL_PORTS, usual))
     places = [Stack(tmp_path / name) for name in ("one", "two")]
-    for each in places:
-        each.home.mkdir()
-    held = [socket for each in places for socket in services.listeners(each, Options()).values()]
-    numbers = [each.getsockname()[1] for each in held]
+    for stack in places:
+        stack.home.mkdir()
+    sockets = [socket for stack in places for socket in services.listeners(stack, Options()).values()]
+    numbers = [listener.getsockname()[1] for listener in sockets]
     assert len(set(numbers)) == 6
     for number in numbers:
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", number))
-    for each in held:
-        each.close()
+    for stack in sockets:
+        stack.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
-def test_servers_always_have_a_password_and_no_secret_in_their_arguments(place, database, host):
-    found = Databases(database, database, database)
+def test_servers_always_have_a_password_and_no_secret_in_their_arguments(empty_stack, database, host):
+    databases = Databases(database, database, database)
     options = Options(host, names=["xray.example"])
-    listening = services.listeners(place, options)
-    prefect, mlflow, explorer = services.web_servers(place, found, options, listening)
-    words = place.passwords()
+    listening = services.listeners(empty_stack, options)
+    prefect, mlflow, explorer = services.web_servers(empty_stack, databases, options, listening)
+    words = empty_stack.passwords()
     assert prefect.environment["PREFECT_SERVER_API_AUTH_STRING"] == f"admin:{words['prefect_password']}"
     assert mlflow.environment["XRAY_MLFLOW_PASSWORD"] == words["mlflow_password"]
     assert explorer.environment["XRAY_EXPLORER_PASSWORD"] == words["explorer_password"]
-    for each in (prefect, mlflow, explorer):  # other users see a command line
-        line = " ".join(each.command)
+    for service in (prefect, mlflow, explorer):  # other users see a command line
+        line = " ".join(service.command)
         assert not any(secret in line for secret in (*words.values(), "postgresql"))
-        asked_by = each.command[each.command.index("--names") + 1].split(",")
+        asked_by = service.command[service.command.index("--names") + 1].split(",")
         assert {"127.0.0.1", "localhost", "xray.example"} <= set(asked_by)
         assert "0.0.0.0" not in asked_by
         assert (socket.gethostname() in asked_by) == (host == "0.0.0.0")
-        each.listener.close()
+        service.listener.close()
 
 
-def test_one_worker_per_gpu_each_with_its_own(place, database, monkeypatch):
+def test_one_worker_per_gpu_each_with_its_own(empty_stack, database, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2,5")
-    found = Databases(database, database, database)
-    made = services.workers(place, found, Options(gpu_workers=2), "http://p", "http://m")
-    seen = {each.name: each.environment["CUDA_VISIBLE_DEVICES"] for each in made}
-    assert seen == {"worker-gpu-0": "2", "worker-gpu-1": "5", "worker-cpu-0": ""}
+    databases = Databases(database, database, database)
+    workers = services.workers(empty_stack, databases, Options(gpu_workers=2), "http://p", "http://m")
+    devices = {worker.name: worker.environment["CUDA_VISIBLE_DEVICES"] for worker in workers}
+    assert devices == {"worker-gpu-0": "2", "worker-gpu-1": "5", "worker-cpu-0": ""}
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks are handed on by Linux's means")
-def test_without_gpus_flow_runs_are_forks_of_one_warm_process(place, database, monkeypatch):
+def test_without_gpus_flow_runs_are_forks_of_one_warm_process(empty_stack, database, monkeypatch):
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
-    found = Databases(database, database, database)
-    (warm,) = services.warm(place, found, Options(), "http://p")
-    for worker in services.workers(place, found, Options(), "http://p", "http://m"):
-        assert worker.environment["XRAY_WARM"] == warm.command[-1] == str(place.folder)
+    databases = Databases(database, database, database)
+    (warm,) = services.warm(empty_stack, databases, Options(), "http://p")
+    for worker in services.workers(empty_stack, databases, Options(), "http://p", "http://m"):
+        assert worker.environment["XRAY_WARM"] == warm.command[-1] == str(empty_stack.folder)
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "2")
-    assert services.warm(place, found, Options(), "http://p") == []
+    assert services.warm(empty_stack, databases, Options(), "http://p") == []
 
 
-def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
+def test_announcing_a_registration_never_raises(monkeypatch, tmp_path):
     monkeypatch.setenv("XRAY_HOME", str(tmp_path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     assert not announce("dataset", "nobody-hears")
@@ -206,17 +208,17 @@ def test_telling_of_a_registration_never_fails(monkeypatch, tmp_path):
         ("", (None, None, None, "")),
     ],
 )
-def test_lines_of_logs_have_parts(line, parts):
-    found = parsed("worker", line)
-    assert tuple(found[name] for name in ("time", "level", "source", "message")) == parts
-    assert found["service"] == "worker"
+def test_lines_of_logs_are_split_into_parts(line, parts):
+    parsed_line = parsed("worker", line)
+    assert tuple(parsed_line[name] for name in ("time", "level", "source", "message")) == parts
+    assert parsed_line["service"] == "worker"
 
 
-@pytest.mark.parametrize("which", ["prefect", "mlflow", "explorer"])
-def test_a_password_is_printed_on_a_terminal_only(place, monkeypatch, which):
-    word = place.passwords()[f"{which}_password"]
+@pytest.mark.parametrize("name", ["prefect", "mlflow", "explorer"])
+def test_a_password_is_printed_on_a_terminal_only(empty_stack, monkeypatch, name):
+    word = empty_stack.passwords()[f"{name}_password"]
     monkeypatch.setattr(sys.stdout, "isatty", lambda: True, raising=False)
-    assert word in way_in(place, which)
+    assert word in way_in(empty_stack, name)
     monkeypatch.setattr(sys.stdout, "isatty", lambda: False, raising=False)
-    assert word not in way_in(place, which)
-    assert str(place.folder / "secrets.json") in way_in(place, which)
+    assert word not in way_in(empty_stack, name)
+    assert str(empty_stack.folder / "secrets.json") in way_in(empty_stack, name)

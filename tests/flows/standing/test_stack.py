@@ -26,20 +26,20 @@ pytestmark = pytest.mark.timeout(900)
 
 def runs(stack, flow):
     body = {"flows": {"name": {"any_": [flow]}}}
-    return [each for each in stack.api.post("/flow_runs/filter", body) if not each["auto_scheduled"]]
+    return [run for run in stack.api.post("/flow_runs/filter", body) if not run["auto_scheduled"]]
 
 
-def wait_until(true, seconds, what):
+def wait_until(true, seconds, content):
     deadline = time.monotonic() + seconds
     while not true():
-        assert time.monotonic() < deadline, what
+        assert time.monotonic() < deadline, content
         time.sleep(0.2)
 
 
-def test_everything_runs_and_says_where(stack):
-    found = stack.status()
-    assert found["phase"] == "ready"
-    assert [each["name"] for each in found["services"]] == [
+def test_xray_up_starts_every_service_and_prints_its_address(stack):
+    overview = stack.status()
+    assert overview["phase"] == "ready"
+    assert [service["name"] for service in overview["services"]] == [
         "prefect",
         "mlflow",
         "explorer",
@@ -47,28 +47,28 @@ def test_everything_runs_and_says_where(stack):
         "worker-gpu-0",
         "worker-cpu-0",
     ]
-    assert all(each["phase"] == "ready" and each["restarts"] == 0 for each in found["services"])
-    assert found["missing"] == {"evaluations": 0, "stale_studies": 0}
-    assert found["queue"]["crashed"] == 0
+    assert all(service["phase"] == "ready" and service["restarts"] == 0 for service in overview["services"])
+    assert overview["missing"] == {"evaluations": 0, "stale_studies": 0}
+    assert overview["queue"]["crashed"] == 0
 
 
-def test_without_its_password_it_says_nothing(stack):
+def test_the_servers_refuse_requests_without_their_password(stack):
     with pytest.raises(OSError, match="401"):
         Api(stack.api.url).post("/deployments/filter", {})
     with pytest.raises(OSError, match="401"):
-        urllib.request.urlopen(stack.place.running().url("mlflow"), timeout=10)
+        urllib.request.urlopen(stack.platform.running().url("mlflow"), timeout=10)
     with pytest.raises(OSError, match="401"):
-        urllib.request.urlopen(stack.place.running().url("explorer"), timeout=10)
-    assert stack.place.running().url("explorer") in stack.home.run("explore").stdout
-    for which in ("prefect", "mlflow"):
-        out = stack.home.run("ui", which).stdout
-        assert stack.place.running().url(which) in out
-        assert str(stack.place.folder / "secrets.json") in out
-    seen = [file.read_bytes() for file in stack.place.folder.glob("*.log*")]
-    seen += command_lines()
-    for word in (*stack.place.passwords().values(), stack.database_password()):
+        urllib.request.urlopen(stack.platform.running().url("explorer"), timeout=10)
+    assert stack.platform.running().url("explorer") in stack.home.run("explore").stdout
+    for name in ("prefect", "mlflow"):
+        out = stack.home.run("ui", name).stdout
+        assert stack.platform.running().url(name) in out
+        assert str(stack.platform.folder / "secrets.json") in out
+    logs = [file.read_bytes() for file in stack.platform.folder.glob("*.log*")]
+    logs += command_lines()
+    for word in (*stack.platform.passwords().values(), stack.database_password()):
         assert len(word) > 8
-        assert not any(word.encode() in each for each in seen)
+        assert not any(word.encode() in log for log in logs)
 
 
 def command_lines():
@@ -80,19 +80,22 @@ def command_lines():
 
 
 def test_every_deployment_of_the_file_is_registered(stack):
-    asked = {(each.entrypoint.rsplit(".", 1)[1], each.name): each for each in read_file().deployments}
-    made = {
+    deployments = {
+        (deployment.entrypoint.rsplit(".", 1)[1], deployment.name): deployment
+        for deployment in read_file().deployments
+    }
+    registered = {
         (d["entrypoint"].rsplit(".", 1)[1], d["name"]): d for d in stack.api.post("/deployments/filter", {})
     }
-    assert made.keys() == asked.keys()
-    for key, deployment in made.items():
-        assert deployment["work_pool_name"] == asked[key].work_pool.name
+    assert registered.keys() == deployments.keys()
+    for key, deployment in registered.items():
+        assert deployment["work_pool_name"] == deployments[key].work_pool.name
         assert deployment["enforce_parameter_schema"]
         for name, parameter in deployment["parameter_openapi_schema"]["properties"].items():
             assert parameter.get("description"), f"{key}: parameter {name} is not documented"
-    again = made["reevaluate", "missing"]
+    again = registered["reevaluate", "missing"]
     assert again["global_concurrency_limit"]["limit"] == 1
-    assert [each["schedule"]["cron"] for each in again["schedules"]] == ["30 2 * * *"]
+    assert [schedule["schedule"]["cron"] for schedule in again["schedules"]] == ["30 2 * * *"]
 
 
 def test_the_nightly_run_is_scheduled(stack):
@@ -111,41 +114,43 @@ def test_the_nightly_run_is_scheduled(stack):
 
 
 @pytest.mark.slow
-def test_ten_registrations_at_once_are_one_piece_of_work(stack, monkeypatch):
+def test_ten_registrations_at_once_start_one_run(stack, monkeypatch):
     monkeypatch.setenv("XRAY_HOME", str(stack.home.path))
     monkeypatch.delenv("PREFECT_API_URL", raising=False)
     began = datetime.now(UTC)
     assert all(announce("dataset", f"none-{number}") for number in range(10))
     wait_until(lambda: runs(stack, "reevaluate"), 60, "a run")
 
-    def ended():
-        return {each["state_type"] for each in runs(stack, "reevaluate")} <= {"COMPLETED", "CANCELLED"}
+    def all_ended():
+        return {run["state_type"] for run in runs(stack, "reevaluate")} <= {"COMPLETED", "CANCELLED"}
 
-    wait_until(ended, 240, "it ends")
+    wait_until(all_ended, 240, "it ends")
     time.sleep(5)  # a late one would have come by now
-    found = runs(stack, "reevaluate")
+    runs_found = runs(stack, "reevaluate")
     assert (
-        1 <= len(found) <= 2
+        1 <= len(runs_found) <= 2
     )  # two where the events took longer than the seconds in which they are gathered
-    done = [each for each in found if each["state_type"] == "COMPLETED"]
-    first = min(datetime.fromisoformat(each["start_time"].replace("Z", "+00:00")) for each in done)
+    completed = [run for run in runs_found if run["state_type"] == "COMPLETED"]
+    first = min(datetime.fromisoformat(run["start_time"].replace("Z", "+00:00")) for run in completed)
     assert (first - began).total_seconds() < 120
 
 
 @pytest.mark.slow
-def test_bad_data_fails_at_once_with_its_reason(stack):
-    found = stack.api.get("/deployments/name/add-dataset/default")
+def test_a_run_on_bad_data_fails_at_once_with_the_reason(stack):
+    deployment = stack.api.get("/deployments/name/add-dataset/default")
     body = {"parameters": {"name": "nothing", "source": "manifest"}}
-    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    run = stack.api.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
     wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] == "FAILED", 120, "it fails")
     state = stack.api.get(f"/flow_runs/{run}")
     assert "labels is missing" in state["state"]["message"]
     assert state["run_count"] == 1
-    (failure,) = (each for each in stack.status()["failures"] if each["run"] == state["name"])
+    (failure,) = (
+        failure_of for failure_of in stack.status()["failures"] if failure_of["run"] == state["name"]
+    )
     assert failure["flow"] == "add-dataset"
     assert failure["reason"].startswith("nothing: labels is missing"), "without Prefect's words before it"
-    said = stack.home.run("status").stdout
-    assert f"UTC: add-dataset ({state['name']}): nothing: labels is missing" in said
+    output = stack.home.run("status").stdout
+    assert f"UTC: add-dataset ({state['name']}): nothing: labels is missing" in output
 
 
 @pytest.mark.slow
@@ -156,15 +161,15 @@ def test_a_hospitals_own_table_is_registered_by_its_mapping(stack, tmp_path):
     (tmp_path / "hospital.toml").write_text(
         '[columns]\nimage = "Bild"\n[findings]\n"Erguss" = "Effusion"\n[words]\npositive = ["ja"]\nnegative = ["nein"]\n'
     )
-    found = stack.api.get("/deployments/name/add-dataset/default")
-    given = {
+    deployment = stack.api.get("/deployments/name/add-dataset/default")
+    parameters = {
         "name": "ward",
         "source": "labels",
         "labels": str(tmp_path / "list.csv"),
         "mapping": str(tmp_path / "hospital.toml"),
         "labels_only": True,
     }
-    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": given})["id"]
+    run = stack.api.post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": parameters})["id"]
     ends = ("COMPLETED", "FAILED", "CRASHED")
     wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] in ends, 120, "it ends")
     state = stack.api.get(f"/flow_runs/{run}")["state"]
@@ -176,47 +181,47 @@ def test_a_hospitals_own_table_is_registered_by_its_mapping(stack, tmp_path):
 
 
 def test_parameters_are_checked_before_anything_runs(stack):
-    found = stack.api.get("/deployments/name/train/phantom-a")
+    deployment = stack.api.get("/deployments/name/train/phantom-a")
     with pytest.raises(OSError, match=r"422|409"):
-        stack.api.post(f"/deployments/{found['id']}/create_flow_run", {"parameters": {"epochs": 0}})
+        stack.api.post(f"/deployments/{deployment['id']}/create_flow_run", {"parameters": {"epochs": 0}})
 
 
 @pytest.mark.slow
-def test_a_run_shows_what_it_made_and_that_leads_back_to_it(stack, tiny_file, monkeypatch):
-    found = stack.api.get("/deployments/name/study/phantom")
+def test_a_run_links_to_what_it_made_and_back(stack, tiny_file, monkeypatch):
+    deployment = stack.api.get("/deployments/name/study/phantom")
     body = {"parameters": {"study": str(tiny_file)}}
-    run = stack.api.post(f"/deployments/{found['id']}/create_flow_run", body)["id"]
+    run = stack.api.post(f"/deployments/{deployment['id']}/create_flow_run", body)["id"]
     wait_until(lambda: stack.api.get(f"/flow_runs/{run}")["state_type"] == "COMPLETED", 600, "it completes")
-    shown = stack.api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 50})
-    artifacts = {each["key"]: each for each in shown}
+    listed = stack.api.post("/artifacts/filter", {"artifacts": {"flow_run_id": {"any_": [run]}}, "limit": 50})
+    artifacts = {artifact["key"]: artifact for artifact in listed}
 
     models = json.loads(artifacts["models"]["data"])
-    assert {each["trained_on"] for each in models} == {"tiny-a", "tiny-d", "all"}
-    for name, value in client_environment(stack.place, stack.place.running()).items():
+    assert {row["trained_on"] for row in models} == {"tiny-a", "tiny-d", "all"}
+    for name, value in client_environment(stack.platform, stack.platform.running()).items():
         monkeypatch.setenv(name, value)
-    mlflow = MlflowClient(stack.place.running().url("mlflow"))
-    for each in models:
-        where, identifier = each["mlflow"].split("/#/")[0], each["mlflow"].rsplit("/", 1)[1]
-        assert where == stack.place.running().url("mlflow")
+    mlflow = MlflowClient(stack.platform.running().url("mlflow"))
+    for row in models:
+        address, identifier = row["mlflow"].split("/#/")[0], row["mlflow"].rsplit("/", 1)[1]
+        assert address == stack.platform.running().url("mlflow")
         assert mlflow.get_run(identifier).data.tags["xray.flow_run"] == run
 
     evaluations = json.loads(artifacts["evaluations"]["data"])
     stored = stack.home.sql(f"select evaluation_id from provenance where scored_flow_run = '{run}'")
-    ids = {each["evaluation_id"] for each in evaluations}
-    assert ids == {each["evaluation_id"] for each in stored}
+    ids = {row["evaluation_id"] for row in evaluations}
+    assert ids == {row["evaluation_id"] for row in stored}
     assert len(ids) == 6
 
     rows = json.loads(artifacts["auc-tiny"]["data"])
-    known = stack.home.sql("select auc from auc_results where study = 'tiny' and seed is null order by auc")
-    assert sorted(each["auc"] for each in rows if each["auc"] is not None) == pytest.approx(
-        [each["auc"] for each in known if each["auc"] is not None]
+    results = stack.home.sql("select auc from auc_results where study = 'tiny' and seed is null order by auc")
+    assert sorted(row["auc"] for row in rows if row["auc"] is not None) == pytest.approx(
+        [row["auc"] for row in results if row["auc"] is not None]
     )
     picture = artifacts["figure-auc-tiny"]["data"].removeprefix("data:image/png;base64,")
     assert base64.b64decode(picture) == (stack.home.path / "reports" / "tiny" / "auc.png").read_bytes()
 
 
 @pytest.mark.slow
-def test_a_model_that_is_imported_is_scored_by_itself(stack, tmp_path):
+def test_an_imported_model_is_scored_automatically(stack, tmp_path):
     """On the drawn hospitals of the study above, as it is said to be trained on one; nobody asks for a run."""
     pytest.importorskip("onnx")
     write_network(tmp_path / "vendor.onnx")
@@ -224,7 +229,7 @@ def test_a_model_that_is_imported_is_scored_by_itself(stack, tmp_path):
     stack.home.run("model", "import", tmp_path / "vendor.onnx", "--trained-on", "tiny-a")
     scored = "select test_datasets from provenance where model = 'vendor' and test_datasets <> '{}'"
     wait_until(lambda: len(stack.home.sql(scored)) == 2, 300, "both hospitals are scored")
-    assert {each["test_datasets"][0] for each in stack.home.sql(scored)} == {"tiny-a", "tiny-d"}
+    assert {row["test_datasets"][0] for row in stack.home.sql(scored)} == {"tiny-a", "tiny-d"}
     wait_until(
         lambda: stack.status()["missing"] == {"evaluations": 0, "stale_studies": 0}, 300, "all is done"
     )
@@ -232,34 +237,34 @@ def test_a_model_that_is_imported_is_scored_by_itself(stack, tmp_path):
 
 @pytest.mark.slow
 def test_a_server_that_dies_is_started_again(stack):
-    (mlflow,) = (each for each in stack.status()["services"] if each["name"] == "mlflow")
+    (mlflow,) = (service for service in stack.status()["services"] if service["name"] == "mlflow")
     psutil.Process(mlflow["pid"]).children()[0].kill()
 
     def is_back():
-        (now,) = (each for each in stack.place.running().services if each.name == "mlflow")
+        (now,) = (service for service in stack.platform.running().services if service.name == "mlflow")
         return now.phase == "ready" and now.restarts == 1
 
     wait_until(is_back, 120, "MLflow is back")
 
 
-def test_its_logs_can_be_read(stack):
+def test_the_logs_of_services_can_be_read(stack):
     assert "starting with Options" in stack.home.run("logs", "supervisor").stdout
     lines = [json.loads(line) for line in stack.home.run("logs", "--json", "-n", "400").stdout.splitlines()]
-    told = [each for each in lines if each["service"] == "supervisor" and each["level"] == "INFO"]
-    assert any(each["message"].startswith("starting with Options") for each in told)
-    assert all(datetime.fromisoformat(each["time"]) for each in told)
-    said = stack.home.run("logs", "nothing", exit_code=1).stderr
+    messages = [line for line in lines if line["service"] == "supervisor" and line["level"] == "INFO"]
+    assert any(line["message"].startswith("starting with Options") for line in messages)
+    assert all(datetime.fromisoformat(line["time"]) for line in messages)
+    error = stack.home.run("logs", "nothing", exit_code=1).stderr
     assert (
         "there is no log 'nothing'; known: deploy, explorer, mlflow, prefect, supervisor, warm, worker"
-        in said
+        in error
     )
     assert f"export XRAY_HOME='{stack.home.path}'" in stack.home.run("env").stdout
 
 
-def test_killed_with_9_nothing_goes_on_and_up_recovers(stack):
+def test_a_killed_platform_leaves_nothing_running_and_xray_up_recovers(stack):
     """The last test of the stack, as it ends it."""
-    stack.place.running()
-    os.kill(stack.place.running().pid, 9)
+    stack.platform.running()
+    os.kill(stack.platform.running().pid, 9)
     wait_until(lambda: not processes_of(stack.home.path), 60, lambda: processes_of(stack.home.path))
     assert stack.status(exit_code=1)["phase"] == "not running"
     with databases(stack.home.path):

@@ -6,7 +6,7 @@ from flows.standing.status import LONGEST, reason_of
 
 
 @pytest.mark.parametrize(
-    ("message", "said"),
+    ("message", "reason"),
     [
         ("Flow run encountered an exception StudyError: nih: add a site", "nih: add a site"),
         ("Flow run encountered an exception: xray.errors.DataError: two\nlines", "two"),
@@ -16,5 +16,5 @@ from flows.standing.status import LONGEST, reason_of
         ("x" * 1000, "x" * LONGEST + "…"),
     ],
 )
-def test_a_reason_is_one_line_without_the_words_around_it(message, said):
-    assert reason_of(message) == said
+def test_a_reason_is_one_line_without_the_words_around_it(message, reason):
+    assert reason_of(message) == reason

@@ -54,7 +54,7 @@ class Warm:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.started: list[subprocess.Popen[str]] = []
+        self.processes: list[subprocess.Popen[str]] = []
 
     def serve(self, state: str = "fresh") -> "subprocess.Popen[str]":
         process = self.start([sys.executable, "-c", SERVER, str(self.folder), state], ONLY_SERVER="yes")
@@ -64,8 +64,8 @@ class Warm:
         return process
 
     def ask(self, program: str, **options) -> "subprocess.Popen[str]":
-        given = {WARM: str(self.folder), "PROGRAM": program, "GIVEN": "by the asker"}
-        return self.start([sys.executable, "-m", "flows.standing.engine"], options, **given)
+        environment = {WARM: str(self.folder), "PROGRAM": program, "GIVEN": "by the asker"}
+        return self.start([sys.executable, "-m", "flows.standing.engine"], options, **environment)
 
     def start(self, command, options=None, **variables) -> "subprocess.Popen[str]":
         own = {"PYTHONPATH": str(PROJECT), MARK: str(self.folder), **variables}
@@ -73,7 +73,7 @@ class Warm:
         process = subprocess.Popen(
             command, env=environment, stdout=-1, stderr=-1, text=True, **(options or {})
         )
-        self.started.append(process)
+        self.processes.append(process)
         return process
 
 
@@ -82,11 +82,11 @@ def warm(tmp_path):
     """In a folder whose path is longer than the name of a socket may be."""
     folder = tmp_path / ("long " * 20) / ("longer " * 20)
     folder.mkdir(parents=True)
-    found = Warm(folder)
-    yield found
+    server = Warm(folder)
+    yield server
     kill(marked(str(folder)))
-    for each in found.started:
-        each.communicate()
+    for process in server.processes:
+        process.communicate()
 
 
 def is_gone(pid: int) -> bool:
@@ -98,7 +98,7 @@ def is_gone(pid: int) -> bool:
     return False
 
 
-def test_a_fork_has_all_of_the_asker_and_nothing_of_the_server(warm, tmp_path):
+def test_a_fork_has_the_askers_environment_and_none_of_the_servers(warm, tmp_path):
     server = warm.serve()
     for _ in range(2):
         asker = warm.ask(WHERE, cwd=tmp_path, stdin=-1)
@@ -113,7 +113,7 @@ def test_a_fork_has_all_of_the_asker_and_nothing_of_the_server(warm, tmp_path):
 def test_signals_reach_the_fork(warm):
     warm.serve()
     patient, other = warm.ask(PATIENT), warm.ask(SLEEP)
-    pids = [int(each.stdout.readline()) for each in (patient, other)]
+    pids = [int(process.stdout.readline()) for process in (patient, other)]
     assert patient.pid not in pids
     patient.terminate()
     assert patient.wait(10) == 9
@@ -125,14 +125,14 @@ def test_signals_reach_the_fork(warm):
 def test_a_fork_ends_with_its_asker(warm):
     warm.serve()
     asker, other = warm.ask(PATIENT), warm.ask(PATIENT)
-    pids = [int(each.stdout.readline()) for each in (asker, other)]
+    pids = [int(process.stdout.readline()) for process in (asker, other)]
     asker.kill()
     assert is_gone(pids[0])
     assert psutil.pid_exists(pids[1])
     assert other.poll() is None
 
 
-def test_all_end_with_the_server(warm):
+def test_every_fork_ends_with_the_server(warm):
     server = warm.serve()
     asker = warm.ask(PATIENT)
     pid = int(asker.stdout.readline())
@@ -141,7 +141,7 @@ def test_all_end_with_the_server(warm):
     assert is_gone(pid)
 
 
-def test_code_that_has_changed_is_not_run_from_memory(warm, monkeypatch):
+def test_changed_code_is_not_run_from_memory(warm, monkeypatch):
     """The run that asks starts by itself: without a flow run's id, Prefect's engine says so. Then the server ends."""
     server = warm.serve("stale")
     asker = warm.ask("print('forked')")
@@ -151,7 +151,7 @@ def test_code_that_has_changed_is_not_run_from_memory(warm, monkeypatch):
     assert server.wait(10) == 0
 
 
-def test_without_a_server_a_run_starts_by_itself(warm):
+def test_without_a_warm_process_a_run_starts_in_a_new_one(warm):
     asker = warm.ask("print('forked')")
     out, err = asker.communicate()
     assert "forked" not in out
@@ -160,7 +160,7 @@ def test_without_a_server_a_run_starts_by_itself(warm):
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another account")
-def test_another_account_is_not_served():
+def test_requests_of_another_account_are_refused():
     name = f"\0xray test {os.getpid()}"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(name)

@@ -46,7 +46,7 @@ class World:
 
     engine: Engine
     n_images: dict[str, int] = field(default_factory=dict)
-    _made: int = 0
+    _n_models: int = 0
 
     def dataset(
         self,
@@ -61,8 +61,8 @@ class World:
 
         Sexes are M and F in turn, ages 10, 11, …; no view is known. only: the images that there are, of those that would be.
         """
-        there = range(len(next(iter(labels.values())))) if only is None else np.flatnonzero(only).tolist()
-        n = len(there)
+        positions = range(len(next(iter(labels.values())))) if only is None else np.flatnonzero(only).tolist()
+        n = len(positions)
         self.n_images[name] = n
         with self.engine.begin() as connection:
             site_id = connection.scalar(select(Site.id).where(Site.name == (site or name)))
@@ -77,22 +77,22 @@ class World:
                         "sex": "MF"[k % 2],
                         "age": 10 + k,
                     }
-                    for part, numbers in (("test", there), ("train", range(2)))
+                    for part, numbers in (("test", positions), ("train", range(2)))
                     for k in numbers
                 ]
-                found = connection.scalars(insert(Image).returning(Image.id), rows).all()
-                ids = np.array(found, dtype=np.int32)
+                inserted = connection.scalars(insert(Image).returning(Image.id), rows).all()
+                ids = np.array(inserted, dtype=np.int32)
                 lists = {
                     "test": put_image_list(connection, list_hash([name, "test"]), ids[:n]),
                     "train": put_image_list(connection, list_hash([name, "train"]), ids[n:]),
                 }
             else:
-                taken = select(Cohort.part, Cohort.image_list_id).join(Dataset).where(Dataset.name == like)
-                lists = {row.part: row.image_list_id for row in connection.execute(taken)}
+                cohorts = select(Cohort.part, Cohort.image_list_id).join(Dataset).where(Dataset.name == like)
+                lists = {row.part: row.image_list_id for row in connection.execute(cohorts)}
             protocol = connection.scalar(select(Protocol.id))
             if protocol is None:
-                made = insert(Protocol).values(name="corrected", version=1, definition={})
-                protocol = connection.scalar(made.returning(Protocol.id))
+                statement = insert(Protocol).values(name="corrected", version=1, definition={})
+                protocol = connection.scalar(statement.returning(Protocol.id))
             described = {"site_id": site_id, "source": "manifest", "content_hash": name}
             dataset_id = connection.scalar(
                 insert(Dataset)
@@ -113,8 +113,8 @@ class World:
                 )
                 if part == "test":
                     for task, values in labels.items():
-                        mine = np.asarray(values)[list(there)]
-                        vector = [None if np.isnan(v) else int(v) for v in mine]
+                        own = np.asarray(values)[list(positions)]
+                        vector = [None if np.isnan(v) else int(v) for v in own]
                         connection.execute(
                             insert(CohortLabel).values(
                                 cohort_id=cohort_id,
@@ -127,22 +127,22 @@ class World:
 
     def model(self, trained_on: str, seed: int, datasets: Sequence[str], tasks: Sequence[str]) -> int:
         """A model that was trained on the training cohorts of these datasets; its id."""
-        self._made += 1
+        self._n_models += 1
         with self.engine.begin() as connection:
             model_id = connection.scalar(
                 insert(Model)
                 .values(
-                    name=f"test.{trained_on}/{self._made}",
-                    key=f"key {self._made}",
+                    name=f"test.{trained_on}/{self._n_models}",
+                    key=f"key {self._n_models}",
                     trained_on=trained_on,
                     seed=seed,
                     network="small_convnet",
                     image_size=16,
                     protocol_id=connection.scalar(select(Protocol.id)),
                     recipe={},
-                    mlflow_run_id=f"run {self._made}",
+                    mlflow_run_id=f"run {self._n_models}",
                     mlflow_model=f"test.{trained_on}",
-                    mlflow_version=self._made,
+                    mlflow_version=self._n_models,
                     best_epoch=0,
                     provenance={},
                 )
@@ -153,23 +153,23 @@ class World:
             cohorts = connection.scalars(
                 select(Cohort.id).join(Dataset).where(Dataset.name.in_(datasets), Cohort.part == "train")
             ).all()
-            used = [{"model_id": model_id, "cohort_id": cohort} for cohort in cohorts]
-            connection.execute(insert(TrainingCohort), used)
+            rows = [{"model_id": model_id, "cohort_id": cohort} for cohort in cohorts]
+            connection.execute(insert(TrainingCohort), rows)
         return model_id
 
     def score(self, model_id: int, dataset: str, logits: Columns) -> int:
         """Store what a model says of the test cohort of a dataset; outputs not given are untrained. The evaluation's id."""
         whole = matrix(logits, self.n_images[dataset])
-        outputs = [place if task in logits else None for place, task in enumerate(TASKS)]
+        outputs = [index if task in logits else None for index, task in enumerate(TASKS)]
         with self.engine.begin() as connection:
             listed = connection.scalar(
                 select(Cohort.image_list_id)
                 .join(Dataset)
                 .where(Dataset.name == dataset, Cohort.part == "test")
             )
-            made = write_evaluation(connection, model_id, listed, whole, outputs)
-        assert made is not None
-        return made
+            evaluation_id = write_evaluation(connection, model_id, listed, whole, outputs)
+        assert evaluation_id is not None
+        return evaluation_id
 
     def study(self, datasets: Sequence[str], models: Sequence[int], name: str = "test") -> int:
         """Record the study; its id."""
@@ -237,12 +237,20 @@ def two_sites(world: World) -> World:
 def study_file() -> Callable[[Path], Study]:
     """Makes the study of `two_sites` as a file in a folder would say it, for the report."""
 
-    def made(folder: Path) -> Study:
-        asked = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
+    def read(folder: Path) -> Study:
+        requests = tuple(DatasetRequest(name, name, "manifest", None, None, None) for name in "xy")
         study = Study(
-            folder / "x.toml", "test", "A test", "Why?", "corrected", asked, ("each", "all"), (0, 1), Recipe()
+            folder / "x.toml",
+            "test",
+            "A test",
+            "Why?",
+            "corrected",
+            requests,
+            ("each", "all"),
+            (0, 1),
+            Recipe(),
         )
         assert study.configurations()[-1] == Configuration("all", ("x", "y"))
         return study
 
-    return made
+    return read

@@ -36,7 +36,7 @@ def best_threshold(labels: np.ndarray, scores: np.ndarray) -> float | None:
     return next(cut for cut, gain in gains.items() if gain > best - 1e-12) if best > 1e-12 else None
 
 
-def test_kappas_are_those_of_scikit_learn(two_sites):
+def test_kappas_equal_scikit_learn(two_sites):
     rows = rows_of(two_sites.engine)
     study, tests = loaded(two_sites.engine)
     by_name = {test.dataset: test for test in tests}
@@ -93,7 +93,7 @@ def small(world, own, foreign, labels=(0, 0, 0, 1, 1, 1), at_home=None):
     return rows_of(world.engine)
 
 
-def test_models_that_rank_alike_agree_wholly_at_the_targets_own_points(world):
+def test_models_with_equal_ranks_agree_fully_at_the_targets_own_points(world):
     rows = small(world, [1, 2, 3, 4, 5, 6], [10, 20, 30, 40, 50, 60])
     row = rows["x", "Effusion", "y", "target"]
     assert (row["kappa"], row["pabak"], row["threshold_reference"], row["threshold"]) == (1, 1, 4, 40)
@@ -109,7 +109,7 @@ def test_a_threshold_from_home_may_call_everything_positive(world):
     assert row["pabak"] == 0
 
 
-def test_a_model_that_is_upside_down_has_no_point_on_the_target_but_has_one_at_home(world):
+def test_an_inverted_model_has_an_operating_point_at_home_but_none_on_the_target(world):
     rows = small(world, [1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1], at_home=[1, 2, 3, 4, 5, 6])
     target, own = rows["x", "Effusion", "y", "target"], rows["x", "Effusion", "y", "own"]
     assert target["kappa"] is target["lower"] is target["pabak"] is target["threshold"] is None
@@ -119,7 +119,7 @@ def test_a_model_that_is_upside_down_has_no_point_on_the_target_but_has_one_at_h
     assert own["threshold"] == 4
 
 
-def test_a_reference_without_a_point_says_so(world):
+def test_a_reference_without_an_operating_point_has_a_reason(world):
     rows = small(world, [6, 5, 4, 3, 2, 1], [1, 2, 3, 4, 5, 6])
     for rule in ("target", "own"):
         row = rows["x", "Effusion", "y", rule]
@@ -127,7 +127,7 @@ def test_a_reference_without_a_point_says_so(world):
         assert row["reason"] == "x: no threshold is better than chance"
 
 
-def test_only_images_with_label_and_both_scores_count(world):
+def test_only_images_with_a_label_and_both_scores_count(world):
     labels = [0.0, 0, 0, 1, 1, 1, np.nan, 1]
     own = [1.0, 2, 3, 4, 5, 6, 9, 9]
     foreign = [1.0, 4, 3, 2, 5, 6, -9, np.nan]
@@ -138,7 +138,7 @@ def test_only_images_with_label_and_both_scores_count(world):
     assert row["n"] == 6
 
 
-def test_one_class_is_a_reason(world):
+def test_a_cohort_of_one_class_has_a_reason(world):
     row = small(world, [1, 2, 3], [3, 2, 1], labels=[0, 0, 0])["x", "Effusion", "y", "target"]
     assert row["kappa"] is None
     assert row["reason"] == "y: one class"

@@ -27,7 +27,7 @@ def xray(two_sites, database, tmp_path, monkeypatch):
     return run
 
 
-def told(capsys, *arguments: str) -> str:
+def output_of(capsys, *arguments: str) -> str:
     """The one message of a command that fails."""
     with pytest.raises(SystemExit) as failed:
         main(["analyse", *arguments])
@@ -36,9 +36,11 @@ def told(capsys, *arguments: str) -> str:
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
-def test_from_stale_to_current(xray, tmp_path):
+def test_the_command_brings_stale_analyses_up_to_date(xray, tmp_path):
     listed = [json.loads(line) for line in xray("--json").stdout.splitlines()]
-    assert [(row["analysis"], row["state"]) for row in listed] == [(each.name, "stale") for each in ANALYSES]
+    assert [(row["analysis"], row["state"]) for row in listed] == [
+        (analysis.name, "stale") for analysis in ANALYSES
+    ]
     one = xray("threshold_transfer")
     assert one.exit_code == 0, one.output
     assert "computing threshold_transfer" in one.stderr
@@ -53,7 +55,9 @@ def test_from_stale_to_current(xray, tmp_path):
     assert "computing" not in again.stderr
     rows = [json.loads(line) for line in again.stdout.splitlines()]
     assert {row["analysis"] for row in rows} == {
-        each.name for each in ANALYSES if each.prepare is None or each.name == "operating_points"
+        analysis.name
+        for analysis in ANALYSES
+        if analysis.prepare is None or analysis.name == "operating_points"
     }
     women = [json.loads(line) for line in xray("performance", "--by", "sex", "--json").stdout.splitlines()]
     assert {row["grouping"] for row in women} == {"sex"}
@@ -88,25 +92,27 @@ def test_the_page_is_rewritten_where_results_changed(xray, two_sites, study_file
     assert str(page.parent / "calibration.png") in whole.stdout
 
 
-def test_errors_say_what_there_is(xray, two_sites, capsys):
-    assert "there is no analysis 'perfomance'; did you mean 'performance'?" in told(capsys, "perfomance")
-    assert "there is no study 'other'; known: test (corrected)" in told(capsys, "all", "--study", "other")
-    assert "there is no study under 'paper'; known: test (corrected)" in told(
+def test_errors_list_the_valid_names(xray, two_sites, capsys):
+    assert "there is no analysis 'perfomance'; did you mean 'performance'?" in output_of(capsys, "perfomance")
+    assert "there is no study 'other'; known: test (corrected)" in output_of(
+        capsys, "all", "--study", "other"
+    )
+    assert "there is no study under 'paper'; known: test (corrected)" in output_of(
         capsys, "all", "--protocol", "paper"
     )
-    assert "--by is only for performance" in told(capsys, "agreement", "--by", "sex")
-    assert "has a column 'Scanner'" in told(capsys, "performance", "--by", "Scanner")
-    assert "expected TASK:TEST_DATASET:TRAINED_ON" in told(capsys, "bland_altman", "--pair", "Effusion")
-    assert "there is no such pair; tasks: Edema, Effusion" in told(
+    assert "--by is only for performance" in output_of(capsys, "agreement", "--by", "sex")
+    assert "has a column 'Scanner'" in output_of(capsys, "performance", "--by", "Scanner")
+    assert "expected TASK:TEST_DATASET:TRAINED_ON" in output_of(capsys, "bland_altman", "--pair", "Effusion")
+    assert "there is no such pair; tasks: Edema, Effusion" in output_of(
         capsys, "bland_altman", "--pair", "Hernia:x:y"
     )
-    assert "nothing was published of 'calibration'" in told(capsys, "calibration", "--reference")
-    assert "no published value is of a model of this study" in told(capsys, "performance", "--reference")
+    assert "nothing was published of 'calibration'" in output_of(capsys, "calibration", "--reference")
+    assert "no published value is of a model of this study" in output_of(capsys, "performance", "--reference")
     two_sites.study(["x"], [], name="second")
-    assert "several studies are there; choose one with --study: test" in told(capsys, "all")
+    assert "several studies are there; choose one with --study: test" in output_of(capsys, "all")
 
 
-def test_published_values_stand_beside_ones_own(world, database, tmp_path, monkeypatch):
+def test_published_values_are_shown_beside_computed_ones(world, database, tmp_path, monkeypatch):
     rng = np.random.default_rng(1)
     labels = (rng.random(60) < 0.4).astype(float)
     for name in ("nih", "padchest"):
@@ -137,5 +143,5 @@ def test_no_model_is_loaded(xray):
         "import sys; from flows.cli import cli; cli.main(['analyse', 'all'], standalone_mode=False);"
         "print(sorted({'torch', 'mlflow', 'prefect', 'timm'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
-    assert done.stdout.splitlines()[-1] == "[]", done.stderr
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert process.stdout.splitlines()[-1] == "[]", process.stderr

@@ -95,7 +95,7 @@ def computed(world: World) -> pd.DataFrame:
         return results.causes(connection, "test")
 
 
-def put(
+def add_site(
     world: World, names: list[str], n: int = N, covariates: bool = False
 ) -> dict[str, tuple[np.ndarray, np.ndarray]]:
     sites = {name: patients(name, n) for name in names}
@@ -112,7 +112,7 @@ def planted(server, _template) -> Iterator[tuple[World, dict, pd.DataFrame]]:
     """One vendor's scores at its home and at sites where one thing is other; verdicts by the default loss ratio."""
     engine: Engine = create_engine(copy_template(server, _template, "planted_causes"))
     world = World(engine)
-    sites = put(world, list(SEEDS))
+    sites = add_site(world, list(SEEDS))
     model = bought(world)
     for name, (_, scores) in sites.items():
         world.score(model, name, columns(scores))
@@ -129,13 +129,13 @@ def row_of(frame: pd.DataFrame, site: str, task: str = CHANGED) -> pd.Series:
 
 def directly(sites, a: str, b: str, loss_ratio: float = LOSS_RATIO):
     whole = []
-    for place, name in enumerate((a, b)):
+    for index, name in enumerate((a, b)):
         labels, scores = sites[name]
-        whole.append(Site(labels, scores, np.arange(len(labels)) + place * 10**6))
+        whole.append(Site(labels, scores, np.arange(len(labels)) + index * 10**6))
     return judge(*whole, loss_ratio)
 
 
-def test_a_row_for_each_site_but_the_reference_and_each_finding(planted):
+def test_there_is_a_row_for_each_finding_at_each_site_but_the_reference(planted):
     _, _, frame = planted
     assert set(frame["train_dataset"]) == {"home"}
     assert set(frame["test_dataset"]) == set(SEEDS) - {"home"}
@@ -144,16 +144,16 @@ def test_a_row_for_each_site_but_the_reference_and_each_finding(planted):
     assert set(frame["evidence"]) == {"scores and labels"}
 
 
-def test_stored_rows_are_the_posteriors_own(planted):
+def test_stored_rows_equal_those_of_the_posterior(planted):
     _, sites, frame = planted
     for site in ("image", "label", "few"):
         evidence, verdicts = directly(sites, "home", site)
-        for place, task in enumerate(TASKS):
-            row, verdict = row_of(frame, site, task), verdicts[place]
+        for index, task in enumerate(TASKS):
+            row, verdict = row_of(frame, site, task), verdicts[index]
             assert row["verdict"] == verdict.code
             assert row["basis"] == verdict.basis
             assert row["alike"] == verdict.alike
-            assert row["auc_drop"] == pytest.approx(evidence.parts.drop.value[place], abs=1e-9)
+            assert row["auc_drop"] == pytest.approx(evidence.parts.drop.value[index], abs=1e-9)
             for at, cause in enumerate(CAUSES):
                 stored = [
                     row[f"{name}_{cause}{end}"]
@@ -164,8 +164,8 @@ def test_stored_rows_are_the_posteriors_own(planted):
                         ("share", "_upper"),
                     )
                 ]
-                given = [x[at] for x in (verdict.probability, verdict.share, verdict.lower, verdict.upper)]
-                assert stored == pytest.approx(given, abs=1e-6), (site, task, cause)
+                values = [x[at] for x in (verdict.probability, verdict.share, verdict.lower, verdict.upper)]
+                assert stored == pytest.approx(values, abs=1e-6), (site, task, cause)
 
 
 @pytest.mark.parametrize(
@@ -177,7 +177,7 @@ def test_stored_rows_are_the_posteriors_own(planted):
         ("same", None, "none"),
     ],
 )
-def test_what_was_planted_leads_and_is_named_by_a_milder_ratio(planted, site, leading, named_at_4):
+def test_the_planted_cause_leads_and_is_named_at_a_milder_loss_ratio(planted, site, leading, named_at_4):
     _, sites, frame = planted
     row = row_of(frame, site)
     odds = {cause: row[f"probability_{cause}"] for cause in CAUSES}
@@ -188,7 +188,7 @@ def test_what_was_planted_leads_and_is_named_by_a_milder_ratio(planted, site, le
     assert directly(sites, "home", site, 4)[1][AT].code == named_at_4
 
 
-def test_where_nothing_changed_no_cause_is_named(planted):
+def test_no_cause_is_named_when_nothing_changed(planted):
     _, _, frame = planted
     same = frame[frame["test_dataset"] == "same"]
     assert set(same["verdict"]) == {"none"}
@@ -197,14 +197,14 @@ def test_where_nothing_changed_no_cause_is_named(planted):
     assert set(others["verdict"]) == {"none"}, "a finding that nobody touched beside one that was"
 
 
-def test_who_is_verified_is_a_matter_of_patients_and_is_not_called_image_or_label(planted):
+def test_verification_bias_counts_as_patients_and_not_as_image_or_label(planted):
     _, _, frame = planted
     row = row_of(frame, "verified")
     assert row["probability_population"] > 0.5
     assert not {"image", "label"} & set(row["verdict"].split(" + "))
 
 
-def test_too_few_patients_and_unlike_cases_say_so(planted):
+def test_too_few_patients_and_unlike_cases_are_reported(planted):
     _, _, frame = planted
     few = row_of(frame, "few")
     assert (few["verdict"], few["reason"]) == ("cannot tell", "fewer than 10 patients of a class")
@@ -218,7 +218,7 @@ def test_too_few_patients_and_unlike_cases_say_so(planted):
     assert unlike["resolve"]
 
 
-def test_scores_that_rank_the_wrong_way_round_at_one_site_are_said(planted):
+def test_scores_inverted_at_one_site_are_reported(planted):
     _, _, frame = planted
     inverted = frame["resolve"].fillna("").str.startswith(causes.INVERTED)
     assert set(frame["test_dataset"][inverted]) == {"upside-down"}
@@ -290,10 +290,10 @@ def test_the_explorers_first_page_has_one_cell_with_the_verdict_for_each_finding
         ("", ["unheard-of"], {("home", "same"), ("same", "home")}, False),
     ],
 )
-def test_the_reference_is_declared_else_where_it_was_trained_else_each(
+def test_the_reference_is_the_declared_one_else_the_training_site_else_each_site(
     world, reference, trained_on, pairs, at_home
 ):
-    sites = put(world, ["home", "same"], 200)
+    sites = add_site(world, ["home", "same"], 200)
     model = bought(world, trained_on=trained_on)
     for name, (_, scores) in sites.items():
         world.score(model, name, columns(scores))
@@ -304,8 +304,8 @@ def test_the_reference_is_declared_else_where_it_was_trained_else_each(
     assert set(frame["at_home"]) == {at_home}
 
 
-def test_age_and_sex_and_a_network_of_the_other_site_are_used_and_named(world):
-    sites = put(world, ["home", "label"], 900, covariates=True)
+def test_age_sex_and_a_witness_from_the_other_site_are_used_and_named(world):
+    sites = add_site(world, ["home", "label"], 900, covariates=True)
     model = bought(world)
     own = world.model("label", 0, ["label"], TASKS)
     witness = {
@@ -319,21 +319,27 @@ def test_age_and_sex_and_a_network_of_the_other_site_are_used_and_named(world):
     ask(world, reference="home")
     frame = computed(world)
     assert set(frame["evidence"]) == {"scores, labels, age, sex and a network trained on label"}
-    known = np.column_stack([10.0 + np.arange(900), np.arange(900) % 2])
+    covariates = np.column_stack([10.0 + np.arange(900), np.arange(900) % 2])
     whole = [
-        Site(sites[name][0], sites[name][1], np.arange(900) + k * 10**6, witness[name].astype(float), known)
+        Site(
+            sites[name][0],
+            sites[name][1],
+            np.arange(900) + k * 10**6,
+            witness[name].astype(float),
+            covariates,
+        )
         for k, name in enumerate(("home", "label"))
     ]
     evidence, verdicts = judge(*whole)
     assert evidence.witness
     assert evidence.covariates
-    for place, task in enumerate(TASKS):
+    for index, task in enumerate(TASKS):
         stored = [row_of(frame, "label", task)[f"probability_{cause}"] for cause in CAUSES]
-        assert stored == pytest.approx(list(verdicts[place].probability), abs=1e-6)
+        assert stored == pytest.approx(list(verdicts[index].probability), abs=1e-6)
     assert len(row_of(frame, "label")["evaluation_ids"]) == 4
 
 
-def test_the_same_images_under_two_labellers_measure_what_labels_cost(world):
+def test_the_same_images_under_two_labellers_measure_the_loss_by_labels(world):
     labels, scores = patients("home", 900)
     other = labels.copy()
     other[:, AT] = patients("same", 900)[0][:, AT]
@@ -354,23 +360,23 @@ def test_the_same_images_under_two_labellers_measure_what_labels_cost(world):
 
 
 def test_one_site_has_no_verdict_and_says_what_would_give_one(world):
-    sites = put(world, ["home"], 200)
+    sites = add_site(world, ["home"], 200)
     model = bought(world)
     world.score(model, "home", columns(sites["home"][1]))
     world.study(["home"], [model])
     ask(world)
     assert computed(world).empty
     with world.engine.begin() as connection:
-        (said,) = part(connection, "test", by_name("causes")).findings
+        (sentence,) = part(connection, "test", by_name("causes")).findings
         answer = results.first_screen(connection, "test")
-    assert said.startswith("No verdict")
-    assert "second site" in said
-    assert "scored at home only" in said
+    assert sentence.startswith("No verdict")
+    assert "second site" in sentence
+    assert "scored at home only" in sentence
     assert "vendor was scored at home only" in answer.cells[Row(CHANGED), "home"].models[0].why.note
 
 
 def test_a_finding_without_two_classes_has_a_reason(world):
-    sites = put(world, ["home", "absent"], 200)
+    sites = add_site(world, ["home", "absent"], 200)
     model = bought(world)
     for name, (_, scores) in sites.items():
         world.score(model, name, columns(scores))
@@ -383,12 +389,12 @@ def test_a_finding_without_two_classes_has_a_reason(world):
     assert pd.isna(row["probability_label"])
 
 
-def test_models_that_were_trained_here_keep_their_own_verdicts(two_sites):
+def test_models_trained_here_keep_their_own_verdicts(two_sites):
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study, causes.OF_IMAGES)
         assert list(causes.compute(study, tests, questions_of(connection, study))) == []
 
 
-def test_the_default_ratio_of_a_study_is_the_posteriors():
+def test_the_default_loss_ratio_of_a_study_is_that_of_the_posterior():
     assert study_files.LOSS_RATIO == LOSS_RATIO

@@ -42,16 +42,16 @@ def rows(engine: Engine) -> dict[str, list[dict[str, Any]]]:
     """Analysis → its rows in order, every number as it is stored, without the ids of rows."""
     with engine.begin() as connection:
         return {
-            each.name: list(
+            analysis.name: list(
                 connection.scalars(
                     text(
-                        f"select to_jsonb(r) - 'id' - 'analysis_id' from {each.table.__tablename__} as r"
+                        f"select to_jsonb(r) - 'id' - 'analysis_id' from {analysis.table.__tablename__} as r"
                         " join analysis on analysis.id = r.analysis_id where analysis.name = :name order by place, r.id"
                     ),
-                    {"name": each.name},
+                    {"name": analysis.name},
                 )
             )
-            for each in ANALYSES
+            for analysis in ANALYSES
         }
 
 
@@ -143,9 +143,9 @@ class Hospitals:
 
 @pytest.fixture
 def hospitals(world: World) -> Hospitals:
-    made = Hospitals(world)
+    sites = Hospitals(world)
     run_all(world.engine, "test")
-    return made
+    return sites
 
 
 def adjusted(rows: list[dict[str, Any]]) -> None:
@@ -163,91 +163,101 @@ def adjusted(rows: list[dict[str, Any]]) -> None:
 def computed(engine: Engine, before: Cells) -> set[tuple[str, tuple[str, ...]]]:
     """Bring results up to date; the cells that were computed. The results are those of computing all of them anew."""
     run_all(engine, "test")
-    now, found = cells(engine), rows(engine)
+    now, content = cells(engine), rows(engine)
     with engine.begin() as connection:
         connection.execute(text("update analysis set fingerprint = ''"))
         connection.execute(text("delete from partial_result"))
     assert all(run_all(engine, "test").values())
     anew = rows(engine)
     for name, of in anew.items():
-        assert found[name] == of, f"{name} is not what it is when all is computed anew"
+        assert content[name] == of, f"{name} is not what it is when all is computed anew"
     assert sum(map(len, anew.values())) > 500
     for name in ("mean_auc", "leave_one_site_out", "subgroups"):
         adjusted(anew[name])
     return {key for key, number in now.items() if before.get(key) != number}
 
 
-def test_one_more_seed(hospitals: Hospitals) -> None:
+def test_another_seed_makes_only_its_models_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_seed()
-    done = computed(hospitals.world.engine, before)
+    cells_computed = computed(hospitals.world.engine, before)
     own = {(dataset, "y") for dataset in "xyz"}
     for name in PER_MODEL:
-        assert {cell for each, cell in done if each == name} == own, name
+        assert {cell for analysis, cell in cells_computed if analysis == name} == own, name
     for name in AGAINST:
-        beside = {("y", each) for each in ("x", "y", "z", "all")}
-        assert {cell for each, cell in done if each == name} == own | beside, name
-    assert {cell for name, cell in done if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
-    assert {cell for name, cell in done if name == "leave_one_site_out"} == {("y",)}
-    assert {cell for name, cell in done if name == "parts of images_or_labels"} == {("x", "y"), ("y", "z")}
-    assert {cell for name, cell in done if name == "synthesis"} == {("y",)}
-    assert {cell for name, cell in done if name == "parts of synthesis"} == {("x", "y"), ("z", "y")}
-    assert {cell for name, cell in done if name == "parts of points at home"} == {("y",)}
-    assert not {name for name, _ in done} & {"feature_map", "view_classifier", "classifier_map", "causes"}
+        beside = {("y", trained_on) for trained_on in ("x", "y", "z", "all")}
+        assert {cell for analysis, cell in cells_computed if analysis == name} == own | beside, name
+    assert {cell for name, cell in cells_computed if name == "pooled_agreement"} == {("x", "y"), ("y", "z")}
+    assert {cell for name, cell in cells_computed if name == "leave_one_site_out"} == {("y",)}
+    assert {cell for name, cell in cells_computed if name == "parts of images_or_labels"} == {
+        ("x", "y"),
+        ("y", "z"),
+    }
+    assert {cell for name, cell in cells_computed if name == "synthesis"} == {("y",)}
+    assert {cell for name, cell in cells_computed if name == "parts of synthesis"} == {("x", "y"), ("z", "y")}
+    assert {cell for name, cell in cells_computed if name == "parts of points at home"} == {("y",)}
+    assert not {name for name, _ in cells_computed} & {
+        "feature_map",
+        "view_classifier",
+        "classifier_map",
+        "causes",
+    }
 
 
-def test_one_more_dataset(hospitals: Hospitals) -> None:
+def test_another_dataset_makes_only_its_own_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_dataset()
-    done = computed(hospitals.world.engine, before)
-    new = {("w", each) for each in ("x", "y", "z", "all")}
+    cells_computed = computed(hospitals.world.engine, before)
+    new = {("w", trained_on) for trained_on in ("x", "y", "z", "all")}
     for name in {*PER_MODEL, *AGAINST} - {"performance"}:
-        assert {cell for each, cell in done if each == name} - {("w", "")} == new, name
-    everywhere = {(dataset, each) for dataset in "wxyz" for each in ("x", "y", "z", "all")}
-    assert {cell for each, cell in done if each == "performance"} == everywhere, (
+        assert {cell for analysis, cell in cells_computed if analysis == name} - {("w", "")} == new, name
+    everywhere = {(dataset, trained_on) for dataset in "wxyz" for trained_on in ("x", "y", "z", "all")}
+    assert {cell for analysis, cell in cells_computed if analysis == "performance"} == everywhere, (
         "it lists every finding that is labelled"
     )
-    assert {cell for name, cell in done if name == "leave_one_site_out"} == {("w",)}
-    assert {cell for name, cell in done if name == "parts of synthesis"} == new
-    assert not {name for name, _ in done} & {"parts of images_or_labels", "parts of points at home"}
+    assert {cell for name, cell in cells_computed if name == "leave_one_site_out"} == {("w",)}
+    assert {cell for name, cell in cells_computed if name == "parts of synthesis"} == new
+    assert not {name for name, _ in cells_computed} & {"parts of images_or_labels", "parts of points at home"}
 
 
-def test_one_more_model_from_elsewhere(hospitals: Hospitals) -> None:
+def test_another_foreign_model_makes_only_its_own_cells_stale(hospitals: Hospitals) -> None:
     before = cells(hospitals.world.engine)
     hospitals.one_more_from_elsewhere()
-    done = computed(hospitals.world.engine, before)
+    cells_computed = computed(hospitals.world.engine, before)
     for name in (*PER_MODEL, *AGAINST):
-        assert {cell for each, cell in done if each == name} == {(dataset, "theirs") for dataset in "xyz"}, (
-            name
-        )
-    assert "leave_one_site_out" not in {name for name, _ in done}
+        assert {cell for analysis, cell in cells_computed if analysis == name} == {
+            (dataset, "theirs") for dataset in "xyz"
+        }, name
+    assert "leave_one_site_out" not in {name for name, _ in cells_computed}
 
 
-def test_scores_at_home_that_are_done_again(hospitals: Hospitals) -> None:
+def test_new_scores_at_home_make_every_cell_with_a_threshold_from_home_stale(hospitals: Hospitals) -> None:
     """Thresholds that are read off at home come from them, wherever they are used."""
     before = cells(hospitals.world.engine)
     hospitals.score_again("y")
-    done = computed(hospitals.world.engine, before)
-    assert {cell for name, cell in done if name == "performance"} == {("y", "y")}
+    cells_computed = computed(hospitals.world.engine, before)
+    assert {cell for name, cell in cells_computed if name == "performance"} == {("y", "y")}
     for name in ("operating_points", "threshold_transfer"):
-        assert {cell for each, cell in done if each == name} == {(dataset, "y") for dataset in "xyz"}, name
+        assert {cell for analysis, cell in cells_computed if analysis == name} == {
+            (dataset, "y") for dataset in "xyz"
+        }, name
 
 
-def test_a_dataset_that_a_study_has_no_longer_leaves_no_rows(hospitals: Hospitals) -> None:
+def test_a_dataset_removed_from_a_study_leaves_no_rows(hospitals: Hospitals) -> None:
     engine = hospitals.world.engine
     hospitals.one_more_dataset()
     run_all(engine, "test")
     with engine.begin() as connection:
         connection.execute(text("delete from study_dataset where guest"))
-    done = computed(engine, cells(engine))
+    cells_computed = computed(engine, cells(engine))
     left = {*PER_MODEL, *AGAINST} - {"performance"}  # which listed the finding that only w was labelled for
-    assert not {name for name, _ in done} & left, "what is left of them is as it was"
+    assert not {name for name, _ in cells_computed} & left, "what is left of them is as it was"
     with engine.begin() as connection:
         tested = connection.scalars(text("select distinct cohort_id from auc")).all()
     assert len(tested) == 3
 
 
-def test_test_cohorts_that_are_computed_beside_each_other_give_the_same_results(hospitals: Hospitals) -> None:
+def test_test_cohorts_computed_in_parallel_give_the_same_results(hospitals: Hospitals) -> None:
     engine = hospitals.world.engine
     hospitals.one_more_from_elsewhere()
     before = cells(engine)
@@ -257,8 +267,8 @@ def test_test_cohorts_that_are_computed_beside_each_other_give_the_same_results(
     assert {key: now[key] for key in before} == before, "what is of others is left"
     assert {cell for name, cell in now.keys() - before.keys() if name == "subgroups"} == {("x", "theirs")}
     with ThreadPoolExecutor(3) as pool:
-        done = list(pool.map(lambda dataset: run_cohort(engine, "test", dataset), "xyz"))
-    assert [each["subgroups"] for each in done] == [False, True, True]
+        outcomes = list(pool.map(lambda dataset: run_cohort(engine, "test", dataset), "xyz"))
+    assert [outcome["subgroups"] for outcome in outcomes] == [False, True, True]
     with engine.begin() as connection:
         study = load_study(connection, "test")
         assert is_current(connection, study, by_name("performance"))

@@ -51,7 +51,7 @@ def heads(two_sites):
     return weights
 
 
-def test_axes_are_those_of_scikit_learn(two_sites, heads):
+def test_axes_equal_scikit_learn(two_sites, heads):
     run(two_sites.engine, "test", CLASSIFIERS)
     rows = rows_of(two_sites.engine, "classifier_map")
     assert len(rows) == 8
@@ -111,7 +111,7 @@ def rows_of_auc(engine):
         return {(r.trained_on, r.test_dataset): r.auc for r in rows}
 
 
-def test_a_model_that_gains_heads_makes_these_stale_and_nothing_else(two_sites, heads):
+def test_new_heads_of_a_model_make_only_the_classifier_analyses_stale(two_sites, heads):
     assert all(run_all(two_sites.engine, "test").values())
     with two_sites.engine.begin() as connection:
         connection.execute(text("delete from classifier where id = (select max(id) from classifier)"))
@@ -119,7 +119,7 @@ def test_a_model_that_gains_heads_makes_these_stale_and_nothing_else(two_sites, 
     assert stale == {"classifier_map", "classifier_distance"}
 
 
-def test_views_are_told_from_features(two_sites, tmp_path):
+def test_lateral_and_frontal_views_are_separated_by_features(two_sites, tmp_path):
     rng = np.random.default_rng(6)
     lateral = np.arange(60) % 3 == 0
     with two_sites.engine.begin() as connection:
@@ -162,7 +162,7 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     spread = max(part.std(axis=0).max() for part in at.values())
     assert np.linalg.norm(at["PA"].mean(axis=0) - at["LATERAL"].mean(axis=0)) > spread
     with two_sites.engine.begin() as connection:
-        parts = [shown.part(connection, "test", each) for each in FEATURES]
+        parts = [shown.part(connection, "test", name) for name in FEATURES]
     assert [path.suffix for path in shown.write_figure(parts[0], tmp_path)] == [".png", ".svg", ".csv"]
     assert parts[0].draw is not None
     answering = spots.of(parts[0].draw())
@@ -177,15 +177,15 @@ def test_views_are_told_from_features(two_sites, tmp_path):
     ("view", "is_lateral"),
     [("LATERAL", 1), ("LL", 1), ("PA", 0), ("ap", 0), ("AP_HORIZONTAL", 0), (None, None), ("X", None)],
 )
-def test_names_of_views(view, is_lateral):
+def test_names_of_views_are_classified_as_lateral_or_frontal(view, is_lateral):
     label = features.is_view(view, features.LATERAL, features.FRONTAL)
     assert np.isnan(label) if is_lateral is None else label == is_lateral
 
 
-def test_without_heads_and_features_there_are_no_rows_but_words(two_sites):
+def test_without_heads_and_features_there_are_no_rows_and_a_sentence_says_why(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
-        parts = [shown.part(connection, "test", each) for each in (*CLASSIFIERS, *FEATURES)]
-    assert [len(each.data) for each in parts] == [0, 0, 0, 0]
-    assert all(each.findings for each in parts)
+        parts = [shown.part(connection, "test", name) for name in (*CLASSIFIERS, *FEATURES)]
+    assert [len(part.data) for part in parts] == [0, 0, 0, 0]
+    assert all(part.findings for part in parts)
     assert len(TASKS) == 18

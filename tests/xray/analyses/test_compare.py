@@ -21,7 +21,7 @@ from xray.stats.shares import paired_by_patient
 from xray.tasks import TASK_INDEX
 
 
-def test_every_number_by_other_means(two_sites):
+def test_every_number_equals_an_independent_computation(two_sites):
     with two_sites.engine.begin() as connection:
         comparison = compare(connection, "test", "x", "y", margin=0.1)
         tests = {test.dataset: test for test in load_tests(connection, load_study(connection, "test"))}
@@ -62,7 +62,7 @@ def test_every_number_by_other_means(two_sites):
     assert [row["p_holm"] for row in tested] == pytest.approx(holm([row["p"] for row in tested]))
 
 
-def test_only_some_images(two_sites):
+def test_a_condition_restricts_the_comparison_to_some_images(two_sites):
     with two_sites.engine.begin() as connection:
         women = compare(connection, "test", "x", "y", where="sex = 'F' and age >= 12").rows
         with pytest.raises(AnalysisError, match="no labelled image that both models scored fits"):
@@ -74,7 +74,7 @@ def test_only_some_images(two_sites):
         assert 0 < some["n"] < every["n"]
 
 
-def test_as_typed(two_sites, database, tmp_path, monkeypatch):
+def test_the_command_prints_a_comparison_and_writes_disagreements(two_sites, database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["compare", "x", "y", "--study", "test"]
@@ -90,10 +90,10 @@ def test_as_typed(two_sites, database, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "said"), [("x", "x", "another one"), ("x", "q", "no model of study")]
+    ("first", "second", "message"), [("x", "x", "another one"), ("x", "q", "no model of study")]
 )
-def test_two_models_are_needed(two_sites, first, second, said):
-    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+def test_a_comparison_needs_two_different_models(two_sites, first, second, message):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=message):
         compare(connection, "test", first, second)
 
 
@@ -115,24 +115,24 @@ COLUMNS = {
         ("ward = 3", [False] * 4),
     ],
 )
-def test_conditions(text, expected):
+def test_conditions_select_the_rows_that_fit(text, expected):
     assert fit(parse(text), COLUMNS, 4).tolist() == expected
 
 
 @pytest.mark.parametrize(
     "text", ["", "age", "age >= ", "age >= 70 or sex = F", "age >= 70 and", "age >= 'old"]
 )
-def test_what_is_no_condition_is_said(text):
+def test_an_invalid_condition_is_refused(text):
     with pytest.raises(AnalysisError, match="expected conditions joined by and"):
         parse(text)
 
 
-def test_order_is_of_numbers():
+def test_values_are_ordered_as_numbers():
     with pytest.raises(AnalysisError, match="> is for numbers"):
         fit(parse("sex > F"), COLUMNS, 4)
 
 
-def test_images_of_a_patient_make_no_interval_narrower():
+def test_repeated_images_of_a_patient_do_not_narrow_intervals():
     random = np.random.default_rng(0)
     gain = random.choice([-1, 0, 1], size=80, p=[0.1, 0.6, 0.3])
     once = paired_by_patient(np.ones(80, bool), gain, np.arange(80))

@@ -23,7 +23,7 @@ from xray.tasks import TASK_INDEX
 MEN, WOMEN = "sex = 'M'", "sex = 'F'"
 
 
-def test_every_number_by_other_means(two_sites):
+def test_every_number_equals_an_independent_computation(two_sites):
     with two_sites.engine.begin() as connection:
         rows = compare_subsets(connection, "test", "x", MEN, WOMEN)
         tests = {
@@ -38,9 +38,9 @@ def test_every_number_by_other_means(two_sites):
             assert (row[f"n_{side}"], row[f"n_pos_{side}"]) == (fits.sum(), label[fits].sum())
             if 0 < row[f"n_pos_{side}"] < row[f"n_{side}"]:
                 assert row[f"auc_{side}"] == pytest.approx(roc_auc_score(label[fits], score[fits]))
-                called = score >= row["threshold"]
-                assert row[f"sensitivity_{side}"] == pytest.approx(called[fits & (label == 1)].mean())
-                assert row[f"specificity_{side}"] == pytest.approx((~called)[fits & (label == 0)].mean())
+                calls = score >= row["threshold"]
+                assert row[f"sensitivity_{side}"] == pytest.approx(calls[fits & (label == 1)].mean())
+                assert row[f"specificity_{side}"] == pytest.approx((~calls)[fits & (label == 0)].mean())
             else:
                 assert row[f"auc_{side}"] is None
         if row["reason"] is None:
@@ -54,7 +54,7 @@ def test_every_number_by_other_means(two_sites):
     assert [row["p_holm"] for row in labelled] == pytest.approx(holm([row["p"] for row in labelled]))
 
 
-def test_a_score_that_is_the_threshold_is_called(world):
+def test_a_score_equal_to_the_threshold_is_called_positive(world):
     label = np.arange(80) % 4 == 0
     score = np.where(label, 2.0, np.arange(80) % 3)
     world.dataset("x", {"Effusion": label.astype(float)})
@@ -68,22 +68,22 @@ def test_a_score_that_is_the_threshold_is_called(world):
         assert row[f"specificity_{side}"] == pytest.approx((score[fits & ~label] < 2).mean())
 
 
-def drawn(random, n, shift):
+def draw(random, n, shift):
     label = (random.random(n) < 0.3).astype(np.float64)
     return label, random.normal(size=n) + shift * label
 
 
-def test_without_shared_patients_it_is_the_comparison_of_two_samples():
+def test_without_shared_patients_the_comparison_is_that_of_two_samples():
     random = np.random.default_rng(1)
-    label, score = drawn(random, 400, 1.2)
+    label, score = draw(random, 400, 1.2)
     half = np.arange(400) < 220
     labels = [np.where(half, label, np.nan), np.where(half, np.nan, label)]
     _, comparison = clustered_subsets(labels, score, np.arange(400))
     apart = compare_unpaired(auc_interval(label[half], score[half]), auc_interval(label[~half], score[~half]))
     for name in ("difference", "lower", "upper", "p"):
         assert float(getattr(comparison, name)) == pytest.approx(float(getattr(apart, name)), abs=1e-6)
-    counted = [half & (label == 1), ~half & (label == 1)]
-    (one, two), gap = shares_by_patient(counted, score > 1, np.arange(400))
+    classes = [half & (label == 1), ~half & (label == 1)]
+    (one, two), gap = shares_by_patient(classes, score > 1, np.arange(400))
     newcombe = confint_proportions_2indep(
         int(one.n_pos), int(one.n), int(two.n_pos), int(two.n), compare="diff", method="newcomb"
     )
@@ -94,7 +94,7 @@ def test_without_shared_patients_it_is_the_comparison_of_two_samples():
 
 def test_intervals_hold_where_every_patient_is_in_both_subsets():
     """The same patients before and after: 200 worlds without a difference; shared patients make the interval narrower."""
-    random, held, narrower = np.random.default_rng(2), np.zeros(2), 0
+    random, covered, narrower = np.random.default_rng(2), np.zeros(2), 0
     worlds, n = 200, 150
     for _ in range(worlds):
         ill = (random.random(n) < 0.4).astype(np.float64)
@@ -103,11 +103,11 @@ def test_intervals_hold_where_every_patient_is_in_both_subsets():
         labels = [np.append(ill, np.full(n, np.nan)), np.append(np.full(n, np.nan), ill)]
         patients = np.tile(np.arange(n), 2)
         _, auc = clustered_subsets(labels, score, patients)
-        _, share = shares_by_patient([each == 1 for each in labels], score > 0.5, patients)
+        _, share = shares_by_patient([value == 1 for value in labels], score > 0.5, patients)
         _, apart = clustered_subsets(labels, score, np.arange(2 * n))
-        held += [float(auc.lower) <= 0 <= float(auc.upper), float(share.lower) <= 0 <= float(share.upper)]
+        covered += [float(auc.lower) <= 0 <= float(auc.upper), float(share.lower) <= 0 <= float(share.upper)]
         narrower += float(auc.upper - auc.lower) < float(apart.upper - apart.lower)
-    assert (np.abs(held / worlds - 0.95) < 0.04).all(), held / worlds
+    assert (np.abs(covered / worlds - 0.95) < 0.04).all(), covered / worlds
     assert narrower > 0.95 * worlds
 
 
@@ -127,7 +127,7 @@ def test_days_are_compared_as_days():
         Clause("StudyDate", "<", "2024-13-01").holds(cells)
 
 
-def test_what_cannot_be_compared_is_said(two_sites):
+def test_an_impossible_comparison_is_refused_with_the_reason(two_sites):
     with two_sites.engine.begin() as connection:
         for model, first, second, words in (
             ("z", MEN, WOMEN, "unknown model|there is no model"),
@@ -138,14 +138,14 @@ def test_what_cannot_be_compared_is_said(two_sites):
                 compare_subsets(connection, "test", model, first, second)
 
 
-def test_typed(two_sites, monkeypatch):
+def test_the_command_compares_two_subsets(two_sites, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", two_sites.engine.url.render_as_string(hide_password=False))
     words = ["compare", "x", "--study", "test", "--where", MEN]
-    done = CliRunner().invoke(cli, words)
-    assert (done.exit_code, "give SECOND, or --where and --against" in done.output) == (2, True)
-    done = CliRunner().invoke(cli, [*words, "--against", WOMEN, "--json"])
-    assert done.exit_code == 0, done.output
-    rows = [json.loads(line) for line in done.output.splitlines() if line.startswith("{")]
+    result = CliRunner().invoke(cli, words)
+    assert (result.exit_code, "give SECOND, or --where and --against" in result.output) == (2, True)
+    result = CliRunner().invoke(cli, [*words, "--against", WOMEN, "--json"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
     assert {"auc_a", "auc_b", "difference", "p_holm", "sensitivity_difference"} <= set(rows[0])
-    shown = CliRunner().invoke(cli, [*words, "--against", WOMEN]).output
-    assert f"x: {MEN}, less {WOMEN}. Patients are the units" in shown
+    output = CliRunner().invoke(cli, [*words, "--against", WOMEN]).output
+    assert f"x: {MEN}, less {WOMEN}. Patients are the units" in output

@@ -25,7 +25,7 @@ from xray.analyses.run import ANALYSES, by_name, run_all
 from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 
-CUTTABLE = [each for each in ANALYSES if can_be_cut(each)]
+CUTTABLE = [analysis for analysis in ANALYSES if can_be_cut(analysis)]
 OLD = np.array([10 + k >= 30 for k in range(60)])
 """Of the 60 images of each dataset those of whom age >= 30 holds."""
 DAYS = [f"2024-{1 + k // 28:02d}-{1 + k % 28:02d}" for k in range(60)]
@@ -40,9 +40,9 @@ def databases(server: Any, _template: str) -> list[str]:
 @pytest.fixture(scope="module")
 def hospitals(databases: list[str]) -> Hospitals:
     """Three hospitals with a model from elsewhere; x's label file has days."""
-    made = Hospitals(World(create_engine(databases[0], poolclass=NullPool)))
-    made.one_more_from_elsewhere()
-    with made.world.engine.begin() as connection:
+    sites = Hospitals(World(create_engine(databases[0], poolclass=NullPool)))
+    sites.one_more_from_elsewhere()
+    with sites.world.engine.begin() as connection:
         connection.execute(
             text(
                 "insert into native_column (dataset_id, name, position, terms, codes)"
@@ -50,17 +50,17 @@ def hospitals(databases: list[str]) -> Hospitals:
             ),
             {"terms": DAYS, "codes": list(range(1, 61))},
         )
-    run_all(made.world.engine, "test")
-    return made
+    run_all(sites.world.engine, "test")
+    return sites
 
 
 @pytest.fixture(scope="module")
 def without_the_young(databases: list[str]) -> Hospitals:
     """The same hospitals of which nobody under 30 was ever registered."""
-    made = Hospitals(World(create_engine(databases[1], poolclass=NullPool)), OLD)
-    made.one_more_from_elsewhere()
-    run_all(made.world.engine, "test")
-    return made
+    sites = Hospitals(World(create_engine(databases[1], poolclass=NullPool)), OLD)
+    sites.one_more_from_elsewhere()
+    run_all(sites.world.engine, "test")
+    return sites
 
 
 def stored(hospitals: Hospitals, name: str) -> pd.DataFrame:
@@ -68,20 +68,20 @@ def stored(hospitals: Hospitals, name: str) -> pd.DataFrame:
         return stored_rows(connection, "test", by_name(name))
 
 
-def cut_of(hospitals: Hospitals, name: str, images: Cut, *, kept: Cache | None = None, **asked: Any):
+def cut_of(hospitals: Hospitals, name: str, images: Cut, *, cache: Cache | None = None, **selection: Any):
     with hospitals.world.engine.connect() as connection:
-        return cut_frame(connection, "test", by_name(name), images, Selection(**asked), kept)
+        return cut_frame(connection, "test", by_name(name), images, Selection(**selection), cache)
 
 
 def same(one: pd.DataFrame, two: pd.DataFrame, without: tuple[str, ...] = ()) -> None:
     """Equal to the last bit."""
     left_out = ("warning", "foreign", "evaluation_ids", *without)
-    one, two = (each.drop(columns=[c for c in left_out if c in each]) for each in (one, two))
+    one, two = (frame.drop(columns=[c for c in left_out if c in frame]) for frame in (one, two))
     pd.testing.assert_frame_equal(one, two, check_exact=True, check_dtype=False)
 
 
-@pytest.mark.parametrize("name", [each.name for each in CUTTABLE])
-def test_the_cut_of_everything_is_what_is_stored(hospitals, name):
+@pytest.mark.parametrize("name", [analysis.name for analysis in CUTTABLE])
+def test_the_cut_of_all_images_equals_the_stored_rows(hospitals, name):
     rows = stored(hospitals, name)
     assert len(rows)
     same(cut_of(hospitals, name, Cut()), rows)
@@ -100,30 +100,30 @@ OF_THE_CUT = (
 
 
 @pytest.mark.parametrize("name", OF_THE_CUT)
-def test_a_cut_is_as_if_no_other_image_was_there(hospitals, without_the_young, name):
+def test_a_cut_equals_a_study_without_the_other_images(hospitals, without_the_young, name):
     rows = stored(without_the_young, name)
     assert len(rows)
     same(cut_of(hospitals, name, cut("age >= 30")), rows)
 
 
-def test_calls_on_a_cut_are_as_if_no_other_image_was_there(hospitals, without_the_young):
+def test_calls_on_a_cut_equal_those_of_a_study_without_the_other_images(hospitals, without_the_young):
     """At a declared threshold, which does not depend on who else was there."""
-    mine, theirs = (
+    own, expected = (
         rows[rows["rule"] == "declared"].reset_index(drop=True)
         for rows in (
             cut_of(hospitals, "operating_points", cut("age >= 30")),
             stored(without_the_young, "operating_points"),
         )
     )
-    assert set(mine["test_dataset"]) == set("xyz")
-    same(mine, theirs)
+    assert set(own["test_dataset"]) == set("xyz")
+    same(own, expected)
 
 
-@pytest.mark.parametrize("name", [each.name for each in CUTTABLE if each.name != "mean_auc"])
-def test_what_is_asked_beside_changes_no_bit(hospitals, name):
+@pytest.mark.parametrize("name", [analysis.name for analysis in CUTTABLE if analysis.name != "mean_auc"])
+def test_other_models_and_findings_in_the_request_do_not_change_a_row(hospitals, name):
     whole = cut_of(hospitals, name, cut("sex = 'F'"))
-    asked = {"models": ("all",), "datasets": ("y", "z"), "tasks": ("mass",)}
-    part = cut_of(hospitals, name, cut("sex = 'F'"), **asked)
+    selection = {"models": ("all",), "datasets": ("y", "z"), "tasks": ("mass",)}
+    part = cut_of(hospitals, name, cut("sex = 'F'"), **selection)
     fits = (whole["trained_on"] == "all") & (whole["task"] == "Mass") & (whole["test_dataset"] != "x")
     assert len(part)
     same(part, whole[fits].reset_index(drop=True), ("p_holm", "q"))
@@ -137,7 +137,7 @@ CUTS = {
 
 
 @pytest.mark.parametrize("kind", CUTS)
-def test_every_number_by_other_means(hospitals, kind):
+def test_every_number_equals_an_independent_computation(hospitals, kind):
     """x is of one image a patient: the intervals of its shares are Wilson's."""
     images, fits = CUTS[kind]
     with hospitals.world.engine.connect() as connection:
@@ -155,15 +155,15 @@ def test_every_number_by_other_means(hospitals, kind):
     study = load_study_of(hospitals)
     for (name, task), row in frames["performance"].query("seed.isna()").groupby(["trained_on", "task"]):
         label, score = test.cohort.labels[:, study.index(task)], test.ensemble(name)[:, study.index(task)]
-        known = of_cut & ~np.isnan(label) & ~np.isnan(score)
-        y, s = label[known] == 1, score[known]
-        assert (row["n"].item(), row["n_pos"].item()) == (known.sum(), y.sum())
+        usable = of_cut & ~np.isnan(label) & ~np.isnan(score)
+        y, s = label[usable] == 1, score[usable]
+        assert (row["n"].item(), row["n_pos"].item()) == (usable.sum(), y.sum())
         assert row["auc"].item() == pytest.approx(roc_auc_score(y, s), abs=1e-12)
         assert row["lower"].item() < row["auc"].item() < row["upper"].item()
-        assert mine(frames["calibration"], name, task)["brier"].item() == pytest.approx(
+        assert own_rows(frames["calibration"], name, task)["brier"].item() == pytest.approx(
             brier_score_loss(y, 1 / (1 + np.exp(-s)))
         )
-        for rule, rows in mine(frames["operating_points"], name, task).groupby("rule"):
+        for rule, rows in own_rows(frames["operating_points"], name, task).groupby("rule"):
             cutoff = thresholds[name, task, rule]
             (tn, fp), (fn, tp) = confusion_matrix(y, s >= cutoff, labels=[False, True])
             expected = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp)}
@@ -175,9 +175,9 @@ def test_every_number_by_other_means(hospitals, kind):
                     proportion_confint(part, of, method="wilson"), abs=1e-12
                 )
         if name != "x":
-            agreement = mine(frames["agreement"], name, task).query("rule == 'target'")
+            agreement = own_rows(frames["agreement"], name, task).query("rule == 'target'")
             own = test.ensemble("x")[:, study.index(task)]
-            both = known & ~np.isnan(own)
+            both = usable & ~np.isnan(own)
             calls = (
                 own[both] >= thresholds["x", task, "target"],
                 score[both] >= thresholds[name, task, "target"],
@@ -185,7 +185,7 @@ def test_every_number_by_other_means(hospitals, kind):
             assert agreement["kappa"].item() == pytest.approx(cohen_kappa_score(*calls))
 
 
-def mine(frame: pd.DataFrame, name: str, task: str) -> pd.DataFrame:
+def own_rows(frame: pd.DataFrame, name: str, task: str) -> pd.DataFrame:
     return frame[(frame["trained_on"] == name) & (frame["task"] == task)]
 
 
@@ -194,12 +194,12 @@ def load_study_of(hospitals: Hospitals) -> list[str]:
         return list(load_study(connection, "test").findings)
 
 
-def test_a_column_of_one_hospital_leaves_the_others_out(hospitals):
+def test_a_column_of_one_hospital_excludes_the_others(hospitals):
     assert set(cut_of(hospitals, "performance", cut(since="2024-01-01"))["test_dataset"]) == {"x"}
 
 
 @pytest.mark.parametrize(
-    ("name", "images", "asked", "words"),
+    ("name", "images", "selection", "words"),
     [
         ("performance", {"where": "age > 200"}, {}, "age > 200: no image of the test cohorts fits"),
         ("performance", {"where": "weight > 2"}, {}, "no dataset of study 'test' has a column 'weight'"),
@@ -211,49 +211,50 @@ def test_a_column_of_one_hospital_leaves_the_others_out(hospitals):
         ("synthesis", {}, {}, "synthesis is not of single models on single datasets"),
     ],
 )
-def test_what_is_not_there_is_said(hospitals, name, images, asked, words):
+def test_unknown_columns_images_and_models_are_named(hospitals, name, images, selection, words):
     with pytest.raises(AnalysisError, match=words):
-        cut_of(hospitals, name, cut(**images), **asked)
+        cut_of(hospitals, name, cut(**images), **selection)
 
 
-def test_a_day_is_a_day():
+def test_an_invalid_day_is_refused():
     with pytest.raises(AnalysisError, match="'January' is no day"):
         cut(since="January")
 
 
-def test_scores_are_read_once_and_changed_images_are_seen(hospitals, monkeypatch):
+def test_scores_are_read_once_until_images_change(hospitals, monkeypatch):
     reads = []
     monkeypatch.setattr(
-        "xray.analyses.kept.read_vectors", lambda *given: reads.append(given[1:]) or read_vectors(*given)
+        "xray.analyses.kept.read_vectors",
+        lambda *arguments: reads.append(arguments[1:]) or read_vectors(*arguments),
     )
-    kept = Cache()
-    asked = {"kept": kept, "models": ("all",), "datasets": ("y",), "tasks": ("Mass",)}
-    first = cut_of(hospitals, "performance", cut("age >= 30"), **asked)
-    cut_of(hospitals, "performance", cut("age >= 40"), **asked)
-    assert len([given for given in reads if given[0]]) == 1
+    cache = Cache()
+    options = {"cache": cache, "models": ("all",), "datasets": ("y",), "tasks": ("Mass",)}
+    first = cut_of(hospitals, "performance", cut("age >= 30"), **options)
+    cut_of(hospitals, "performance", cut("age >= 40"), **options)
+    assert len([arguments for arguments in reads if arguments[0]]) == 1
     change = "update image set age = age {} 50 where name like 'y-%'"
     try:
         with hospitals.world.engine.begin() as connection:
             connection.execute(text(change.format("+")))
-        everybody = cut_of(hospitals, "performance", cut("age >= 30"), **asked)
+        everybody = cut_of(hospitals, "performance", cut("age >= 30"), **options)
         assert first["n"].max() < everybody["n"].max()
     finally:
         with hospitals.world.engine.begin() as connection:
             connection.execute(text(change.format("-")))
 
 
-def test_what_is_kept_stays_within_its_bytes():
-    kept = Cache(3 * 800)
+def test_the_cache_stays_within_its_bytes():
+    cache = Cache(3 * 800)
     for number in range(5):
-        kept.of(number, lambda: np.zeros(100))
-        kept.of(0, lambda: np.zeros(100))
-    assert kept.nbytes == 3 * 800
-    assert [number for number in range(5) if kept.get(number) is not None] == [0, 3, 4]
-    kept.put("too large", np.zeros(1000))
-    assert kept.nbytes == 0
+        cache.of(number, lambda: np.zeros(100))
+        cache.of(0, lambda: np.zeros(100))
+    assert cache.nbytes == 3 * 800
+    assert [number for number in range(5) if cache.get(number) is not None] == [0, 3, 4]
+    cache.put("too large", np.zeros(1000))
+    assert cache.nbytes == 0
 
 
-def test_typed(hospitals, tmp_path, monkeypatch):
+def test_the_command_prints_the_rows_of_a_cut(hospitals, tmp_path, monkeypatch):
     url = hospitals.world.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("XRAY_DATABASE_URL", url)
     listed = tmp_path / "list.csv"
@@ -261,19 +262,19 @@ def test_typed(hospitals, tmp_path, monkeypatch):
         "image,why\nx-test3,doubtful\nx-test4,\n" + "".join(f"x-test{k},\n" for k in range(5, 60))
     )
     words = ["analyse", "performance", "--model", "all", "--dataset", "x", "--task", "Mass"]
-    done = CliRunner().invoke(cli, [*words, "--images", str(listed), "--from", "2024-01-05", "--json"])
-    assert done.exit_code == 0, done.output
-    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    result = CliRunner().invoke(cli, [*words, "--images", str(listed), "--from", "2024-01-05", "--json"])
+    assert result.exit_code == 0, result.output
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
     images = cut(since="2024-01-05", images=[f"x-test{k}" for k in range(3, 60)])
     expected = cut_of(hospitals, "performance", images, models=("all",), datasets=("x",), tasks=("Mass",))
     assert [row["auc"] for row in rows] == expected["auc"].tolist()
-    shown = CliRunner().invoke(cli, [*words, "--where", "age >= 30"])
-    assert "age >= 30; thresholds are those of the whole test cohorts; nothing is stored" in shown.stdout
+    output = CliRunner().invoke(cli, [*words, "--where", "age >= 30"])
+    assert "age >= 30; thresholds are those of the whole test cohorts; nothing is stored" in output.stdout
     refused = CliRunner().invoke(cli, ["analyse", "all", "--where", "age >= 30"])
     assert (refused.exit_code, "a cut needs one analysis" in refused.output) == (2, True)
 
 
-def test_from_python(hospitals, tmp_path, monkeypatch):
+def test_a_cut_from_python_equals_that_of_the_command(hospitals, tmp_path, monkeypatch):
     url = hospitals.world.engine.url.render_as_string(hide_password=False)
     monkeypatch.setenv("XRAY_DATABASE_URL", url)
     listed = tmp_path / "list.txt"

@@ -49,14 +49,16 @@ def with_theirs(two_sites):
     return two_sites
 
 
-def test_it_stands_beside_our_own(with_theirs, tmp_path):
+def test_a_foreign_model_is_analysed_beside_our_own(with_theirs, tmp_path):
     with with_theirs.engine.begin() as connection:
         assert count_current(connection, "test") == len(UNTOUCHED)
         own = load_study(connection, "test").configurations
     assert list(own) == ["x", "y", "all"], (
         "it is no configuration: it plays no arm, and is nobody's own model"
     )
-    assert run_all(with_theirs.engine, "test") == {each.name: each.name not in UNTOUCHED for each in ANALYSES}
+    assert run_all(with_theirs.engine, "test") == {
+        analysis.name: analysis.name not in UNTOUCHED for analysis in ANALYSES
+    }
     with with_theirs.engine.begin() as connection:
         study = load_study(connection, "test")
         tests = load_tests(connection, study)
@@ -105,7 +107,7 @@ def test_it_stands_beside_our_own(with_theirs, tmp_path):
     )
 
 
-def test_what_it_is_said_to_know_is_looked_for(with_theirs):
+def test_images_of_a_foreign_models_declared_training_data_count_as_leaks(with_theirs):
     """Every image of x, whichever was used; of a model of which nothing is said, nothing."""
     with with_theirs.engine.begin() as connection:
         warned = connection.execute(

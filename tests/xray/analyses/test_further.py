@@ -62,7 +62,7 @@ def youden_point(labels, scores):
     return cuts[int(np.argmax(np.round(gains, 12)))]
 
 
-def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
+def test_threshold_transfer_is_the_difference_between_the_two_thresholds(loaded):
     study, tests = loaded
     by_name = {test.dataset: test for test in tests}
     rows = {
@@ -73,7 +73,7 @@ def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
         labels, scores = pick(test, name, "Effusion")
         home = [pick(by_name[d], name, "Effusion") for d in study.configurations[name]]
         cut = youden_point(*(np.concatenate(part) for part in zip(*home, strict=True)))
-        here = youden_point(labels, scores)
+        point = youden_point(labels, scores)
         for measure, right in (
             ("accuracy", lambda at, y=labels, s=scores: (y == (s >= at)).mean()),
             ("sensitivity", lambda at, y=labels, s=scores: recall_score(y, s >= at)),
@@ -81,8 +81,8 @@ def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
         ):
             row = rows[test.cohort.id, "Effusion", name, measure]
             assert row["at_home"] == pytest.approx(right(cut), abs=1e-12)
-            assert row["at_target"] == pytest.approx(right(here), abs=1e-12)
-            assert row["difference"] == pytest.approx(right(cut) - right(here), abs=1e-12)
+            assert row["at_target"] == pytest.approx(right(point), abs=1e-12)
+            assert row["difference"] == pytest.approx(right(cut) - right(point), abs=1e-12)
             assert row["lower"] <= row["difference"] <= row["upper"]
             assert row["n"] == {"accuracy": len(labels), "sensitivity": sum(labels == 1)}.get(
                 measure, sum(labels == 0)
@@ -94,7 +94,7 @@ def test_threshold_transfer_is_what_the_two_thresholds_give(loaded):
     assert rows[by_name["y"].cohort.id, "Edema", "y", "accuracy"]["reason"] == "not trained"
 
 
-def test_seeds_agree_as_scikit_learn_says(loaded):
+def test_agreement_of_seeds_equals_scikit_learn(loaded):
     study, tests = loaded
     rows = list(seed_agreement.compute(study, tests))
     assert {(r["seed_a"], r["seed_b"]) for r in rows} == {(0, 1)}
@@ -142,9 +142,9 @@ def test_positives_of_pooled_agreement_are_of_the_images_that_it_compares(loaded
     row = next(
         r for r in pooled_agreement.compute(study, tests) if (r["task_id"], r["rule"]) == (task, "target")
     )
-    here = first.cohort.labels[:, task]
-    assert row["n"] == (~np.isnan(here)).sum()
-    assert row["n_pos"] == (here == 1).sum()
+    own_labels = first.cohort.labels[:, task]
+    assert row["n"] == (~np.isnan(own_labels)).sum()
+    assert row["n_pos"] == (own_labels == 1).sum()
     assert row["n_pos"] >= 10
     assert row["n"] - row["n_pos"] >= 10
 
@@ -171,7 +171,7 @@ def test_limits_of_agreement_are_of_scores_whose_threshold_is_one_half(loaded):
     assert row["kappa"] == pytest.approx(cohen_kappa_score(*(s >= 0.5 for s in stretched)))
 
 
-def test_operating_points_average_precision_and_calibration(loaded):
+def test_operating_points_average_precision_and_calibration_equal_scikit_learn(loaded):
     study, tests = loaded
     points = {
         (r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["rule"], r["measure"]): r
@@ -188,8 +188,8 @@ def test_operating_points_average_precision_and_calibration(loaded):
     labels, scores = pick(y, "x", "Effusion")
     cut = youden_point(*pick(x, "x", "Effusion"))
     row = points[y.cohort.id, "Effusion", "x", "own", "ppv"]
-    called = scores >= cut
-    assert (row["numerator"], row["denominator"]) == ((labels[called] == 1).sum(), called.sum())
+    calls = scores >= cut
+    assert (row["numerator"], row["denominator"]) == ((labels[calls] == 1).sum(), calls.sum())
     assert [row["lower"], row["upper"]] == pytest.approx(
         proportion_confint(row["numerator"], row["denominator"], method="wilson")
     )
@@ -212,22 +212,22 @@ def test_operating_points_average_precision_and_calibration(loaded):
     assert (untrained["average_precision"], untrained["reason"], untrained["n"]) == (None, "not trained", 60)
 
 
-def test_net_benefit_is_of_the_probabilities_as_they_stand(loaded):
+def test_net_benefit_uses_the_uncalibrated_probabilities(loaded):
     study, tests = loaded
     rows = list(net_benefit.compute(study, tests))
     by_cell = {(r["cohort_id"], TASKS[r["task_id"]], r["trained_on"], r["threshold"]): r for r in rows}
     assert len(by_cell) == len(rows)
     for test, name, t in itertools.product(tests, ("x", "y", "all"), net_benefit.THRESHOLDS):
         labels, scores = pick(test, name, "Effusion")
-        called = 1 / (1 + np.exp(-scores)) >= t
-        hits, alarms = (called & (labels == 1)).sum(), (called & (labels == 0)).sum()
+        calls = 1 / (1 + np.exp(-scores)) >= t
+        hits, alarms = (calls & (labels == 1)).sum(), (calls & (labels == 0)).sum()
         row = by_cell[test.cohort.id, "Effusion", name, t]
         n, n_pos = len(labels), int(labels.sum())
         assert (row["n"], row["n_pos"]) == (n, n_pos)
         value, everyone = hits / n - alarms / n * t / (1 - t), n_pos / n - (n - n_pos) / n * t / (1 - t)
         assert [row["net_benefit"], row["treat_all"]] == pytest.approx([value, everyone])
         assert row["difference"] == pytest.approx(value - everyone, abs=1e-12)
-        if called.any() and not called.all():
+        if calls.any() and not calls.all():
             spread = (hits + alarms * (t / (1 - t)) ** 2) / n - value**2
             half = 1.959964 * np.sqrt(spread / n)
             if min(hits, alarms) >= 10:
@@ -236,9 +236,9 @@ def test_net_benefit_is_of_the_probabilities_as_they_stand(loaded):
             assert row["difference_lower"] < row["difference"] < row["difference_upper"]
             assert row["reason"] is None
         else:
-            why = "every image is called" if called.all() else "no image is called"
+            why = "every image is called" if calls.all() else "no image is called"
             assert row["reason"] == why
-            assert row["difference_lower" if called.all() else "lower"] is None
+            assert row["difference_lower" if calls.all() else "lower"] is None
     (_, y) = tests
     untrained = by_cell[y.cohort.id, "Edema", "y", 0.1]
     assert (untrained["net_benefit"], untrained["reason"]) == (None, "not trained")
@@ -308,14 +308,14 @@ def test_a_planted_worst_group_is_found(world):
     assert worst["p_holm"] < 1e-6
 
 
-def test_a_column_that_nobody_has_or_that_groups_nothing(two_sites):
+def test_a_column_that_is_missing_or_groups_nothing_is_refused(two_sites):
     with pytest.raises(AnalysisError, match="has a column 'Scanner': age, sex, view or one of none"):
         run(two_sites.engine, "test", [by_column("Scanner")])
     with pytest.raises(AnalysisError, match="60 distinct values, which are no subgroups"):
         subgroups.subgroups("Scanner", np.array([f"s{k}" for k in range(60)], dtype=object))
 
 
-def test_native_columns_group_too_beside_the_usual_ones(two_sites):
+def test_native_columns_form_subgroups_beside_age_sex_and_view(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         connection.execute(
@@ -371,7 +371,7 @@ def resampled(labels, scores, weights):
     return aucs
 
 
-def test_where_patients_have_several_images_intervals_are_of_patients(world):
+def test_intervals_have_patients_as_units(world):
     study, tests = clustered(world)
     (test,) = tests
     rows = list(performance.compute(study, tests))
@@ -384,12 +384,14 @@ def test_where_patients_have_several_images_intervals_are_of_patients(world):
     for row in (r for r in ensembles if r["trained_on"] == "x"):
         column = test.cohort.labels[:, row["task_id"]]
         scores, usable = test.ensemble("x")[:, row["task_id"]], ~np.isnan(column)
-        drawn = resampled(column[usable], scores[usable], weights[:, patients[usable]])
-        assert [row["lower"], row["upper"]] == pytest.approx(np.quantile(drawn, [0.025, 0.975]), abs=1e-9)
+        replicates = resampled(column[usable], scores[usable], weights[:, patients[usable]])
+        assert [row["lower"], row["upper"]] == pytest.approx(
+            np.quantile(replicates, [0.025, 0.975]), abs=1e-9
+        )
         assert row["auc"] == pytest.approx(roc_auc_score(column[usable], scores[usable]))
 
 
-def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
+def test_net_benefit_has_patients_as_units(world):
     study, tests = clustered(world)
     (test,) = tests
     rows = list(net_benefit.compute(study, tests))
@@ -399,7 +401,7 @@ def test_where_patients_have_several_images_net_benefit_is_of_patients(world):
     labelled = ~np.isnan(column)
     gain = np.where(column == 1, 1.0, -1.0)[labelled] * (test.ensemble("x")[labelled, row["task_id"]] >= 0)
     patients = test.cohort.patients[labelled]
-    sums = [(gain - gain.mean())[patients == who].sum() for who in np.unique(patients)]
+    sums = [(gain - gain.mean())[patients == patient].sum() for patient in np.unique(patients)]
     half = 1.959964 * np.sqrt(np.square(sums).sum()) / labelled.sum()
     assert row["net_benefit"] == pytest.approx(gain.mean())
     assert [row["lower"], row["upper"]] == pytest.approx([gain.mean() - half, gain.mean() + half])
@@ -417,7 +419,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
     tasks = [TASK_INDEX["Effusion"], TASK_INDEX["Mass"]]
     weights = patient_weights(200, 1000, 0)
     patients = test.cohort.identities.ranks - 1
-    drawn = {}
+    replicates = {}
     for name, row in rows.items():
         assert row["task_ids"] == tasks
         assert row["auc"] == pytest.approx(np.mean([areas[name, task] for task in tasks]))
@@ -427,11 +429,11 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
             column, scores = test.cohort.labels[:, task], test.ensemble(name)[:, task]
             usable = ~np.isnan(column)
             per_task.append(resampled(column[usable], scores[usable], weights[:, patients[usable]]))
-        drawn[name] = np.mean(per_task, axis=0)
+        replicates[name] = np.mean(per_task, axis=0)
         assert [row["lower"], row["upper"]] == pytest.approx(
-            np.quantile(drawn[name], [0.025, 0.975]), abs=0.02
+            np.quantile(replicates[name], [0.025, 0.975]), abs=0.02
         )
-    change = drawn["all"] - drawn["x"]
+    change = replicates["all"] - replicates["x"]
     row = rows["all"]
     assert row["reference"] == "x"
     assert row["difference"] == pytest.approx(rows["all"]["auc"] - rows["x"]["auc"])
@@ -442,7 +444,7 @@ def test_the_headline_is_the_mean_over_common_tasks_with_paired_draws(world):
     assert rows["x"]["difference"] is rows["x"]["p"] is None
 
 
-def test_a_handful_of_a_class_is_not_tested(world):
+def test_a_subgroup_with_few_of_a_class_is_not_tested(world):
     labels = np.zeros(200)
     labels[:30:2] = 1  # fifteen men, no woman
     labels[1:8:2] = 1  # four women

@@ -36,7 +36,7 @@ def planted(server, _template):
     world.dataset("x", in_x)
     world.dataset("y", other_y)
     world.dataset("y2", in_y, site="y", like="y")
-    meant = {("x", "x"): in_x, ("x", "y"): other_x, ("y", "x"): in_y, ("y", "y"): other_y}
+    meanings = {("x", "x"): in_x, ("x", "y"): other_x, ("y", "x"): in_y, ("y", "y"): other_y}
     evaluations, models = {}, []
     for trained_on, datasets, meaning in (
         ("x", ["x"], "x"),
@@ -47,9 +47,9 @@ def planted(server, _template):
         for seed in (0, 1):
             model = world.model(trained_on, seed, list(datasets), TASKS)
             models.append(model)
-            for place in ("x", "y"):
-                logits = {t: 1.5 * meant[place, meaning][t] + rng.normal(size=N) for t in TASKS}
-                evaluations[trained_on, seed, place] = (world.score(model, place, logits), logits)
+            for dataset in ("x", "y"):
+                logits = {t: 1.5 * meanings[dataset, meaning][t] + rng.normal(size=N) for t in TASKS}
+                evaluations[trained_on, seed, dataset] = (world.score(model, dataset, logits), logits)
     world.study(["x", "y", "y2"], models)
     run_all(world.engine, "test")
     with world.engine.begin() as connection:
@@ -57,7 +57,7 @@ def planted(server, _template):
     return world, frame.set_index(["train_dataset", "test_dataset", "task"]), evaluations, other_y, in_y
 
 
-def test_the_label_that_means_something_else_is_found_and_no_other(planted):
+def test_only_the_label_of_another_meaning_gets_a_verdict(planted):
     _, frame, *_ = planted
     assert len(frame) == 6 * len(TASKS)
     for (a, b, task), row in frame.iterrows():
@@ -69,7 +69,7 @@ def test_the_label_that_means_something_else_is_found_and_no_other(planted):
         assert row.assumption, "every verdict here rests on one"
 
 
-def test_numbers_are_those_of_ensembles_of_one_dataset_alone(planted):
+def test_numbers_are_those_of_ensembles_trained_on_one_dataset(planted):
     _, frame, evaluations, other_y, _ = planted
     row = frame.loc["x", "y", "Mass"]
     ensemble = np.mean([np.float32(evaluations["x", s, "y"][1]["Mass"]) for s in (0, 1)], axis=0)
@@ -89,11 +89,11 @@ def test_rows_name_their_evaluations(planted):
         study = load_study(connection, "test")
         rows = list(images_or_labels.compute(study, load_tests(connection, study)))
     (row,) = [r for r in rows if (r["trained_on_a"], r["trained_on_b"], r["task_id"]) == ("x", "y", 12)]
-    used = {evaluations[model, seed, place][0] for model in "xy" for seed in (0, 1) for place in "xy"}
-    assert set(row["evaluation_ids"]) == used
+    ids = {evaluations[model, seed, dataset][0] for model in "xy" for seed in (0, 1) for dataset in "xy"}
+    assert set(row["evaluation_ids"]) == ids
 
 
-def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
+def test_two_labellers_of_the_same_images_give_direct_evidence(planted):
     _, frame, _, other_y, in_y = planted
     row = frame.loc["y", "y2", CHANGED]
     assert row.n_shared == N
@@ -105,8 +105,8 @@ def test_two_labellers_of_the_same_images_are_direct_evidence(planted):
 def test_the_page_says_which_datasets_have_no_model_of_their_own_and_so_no_verdict(two_sites):
     run(two_sites.engine, "test", [by_name("images_or_labels")])
     with two_sites.engine.begin() as connection:
-        said = part(connection, "test", by_name("images_or_labels")).findings
-    assert not any("No verdict at" in text for text in said), "both have"
+        sentences = part(connection, "test", by_name("images_or_labels")).findings
+    assert not any("No verdict at" in text for text in sentences), "both have"
     effusion = np.resize([0.0, 1.0], 30)
     two_sites.dataset("guest", {"Effusion": effusion})
     with two_sites.engine.begin() as connection:
@@ -122,8 +122,8 @@ def test_the_page_says_which_datasets_have_no_model_of_their_own_and_so_no_verdi
         two_sites.score(model, "guest", dict.fromkeys(tasks, effusion + np.arange(30) / 40))
     run(two_sites.engine, "test", [by_name("images_or_labels")])
     with two_sites.engine.begin() as connection:
-        said = part(connection, "test", by_name("images_or_labels")).findings
-    (why,) = [text for text in said if text.startswith("No verdict at guest:")]
+        sentences = part(connection, "test", by_name("images_or_labels")).findings
+    (why,) = [text for text in sentences if text.startswith("No verdict at guest:")]
     assert "no model was trained on these images alone" in why
 
 
@@ -139,7 +139,7 @@ def test_a_dataset_without_a_model_of_its_own_has_no_verdict(two_sites):
     assert all(r["verdict"] and r["basis"] for r in rows)
 
 
-def test_where_it_can_not_be_told_the_row_says_what_would_settle_it(world):
+def test_an_undecided_row_says_what_would_settle_it(world):
     random, few = np.random.default_rng(8), np.repeat([1.0, 0.0], [5, 55])
     for name in "xy":
         world.dataset(name, {"Effusion": few, "Edema": few})

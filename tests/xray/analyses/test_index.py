@@ -7,7 +7,7 @@ from xray.analyses.index import entries
 from xray.analyses.run import ANALYSES
 
 
-def test_the_index_is_the_registry():
+def test_the_index_lists_every_registered_analysis():
     indexed = [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in entries()]
     assert indexed == [(e.name, e.code, e.order, e.unit, e.state, e.code_hash) for e in ANALYSES]
 
@@ -19,7 +19,7 @@ def test_the_index_and_its_states_import_no_statistics():
         "print([entry.unit and entry.state and entry.code_hash for entry in entries()].count(None) < len(entries()))\n"
         "print(*sorted({name.split('.')[0] for name in sys.modules}))"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    some_have_states, names = done.stdout.splitlines()
+    process = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    some_have_states, names = process.stdout.splitlines()
     assert some_have_states == "True"
     assert not set(names.split()) & {"scipy", "numba", "matplotlib", "pandas", "sklearn", "torch"}

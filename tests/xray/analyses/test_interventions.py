@@ -47,7 +47,7 @@ def hospitals(world: World) -> World:
     return world
 
 
-def put(world: World, target: str, kind: str, logits: Mapping[str, Any], seed: int = 0) -> None:
+def store(world: World, target: str, kind: str, logits: Mapping[str, Any], seed: int = 0) -> None:
     """Store an intervention on x's scores of one seed: logits (N,) by finding."""
     with world.engine.begin() as connection:
         evaluation = connection.execute(
@@ -66,9 +66,9 @@ def put(world: World, target: str, kind: str, logits: Mapping[str, Any], seed: i
         pictures = pictures_of(connection, [evaluation.image_list_id, listed])
         hashed = of_both(pictures[evaluation.image_list_id], pictures[listed])
         changes = {} if kind == "borders" else {"noise_added": 3.0}
-        made = Intervention(evaluation.id, listed, kind, changes, None, 0, hashed)
+        intervention = Intervention(evaluation.id, listed, kind, changes, None, 0, hashed)
         vectors = np.stack([np.asarray(values, np.float32) for values in logits.values()], axis=1)
-        put_intervention(connection, made, vectors, finding_ids(connection, list(logits)), {})
+        put_intervention(connection, intervention, vectors, finding_ids(connection, list(logits)), {})
 
 
 def stored(world: World) -> tuple[dict[str, np.ndarray], dict[str, np.ndarray]]:
@@ -92,7 +92,7 @@ def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(h
     labels, before = stored(hospitals)
     after = {name: [values + rng.normal(0, 1, N) for _ in range(2)] for name, values in before.items()}
     for seed in (0, 1):
-        put(hospitals, "y", "noise", {name: values[seed] for name, values in after.items()}, seed)
+        store(hospitals, "y", "noise", {name: values[seed] for name, values in after.items()}, seed)
     rows = results(hospitals)
     assert list(zip(rows["test_dataset"], rows["task"], strict=True)) == [
         ("y", "Effusion"),
@@ -105,7 +105,9 @@ def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(h
     ]
     for row in rows.to_dict("records"):
         name = row["task"]
-        mean = np.mean([np.float32(each) for each in after[name]], axis=0, dtype=np.float64)
+        mean = np.mean(
+            [np.float32(logits_of_seed) for logits_of_seed in after[name]], axis=0, dtype=np.float64
+        )
         truth = labels[name].astype(int)
         assert row["before"] == pytest.approx(roc_auc_score(truth, before[name]))
         assert row["after"] == pytest.approx(roc_auc_score(truth, mean))
@@ -120,12 +122,12 @@ def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(h
     assert (rows["q"] >= rows["p"]).all()
 
 
-def test_an_ensemble_needs_each_of_its_seeds_and_images_that_were_not_drawn_are_left_out(hospitals):
+def test_an_ensemble_needs_all_seeds_and_leaves_out_images_that_were_not_drawn(hospitals):
     labels, before = stored(hospitals)
     after = {name: np.where(np.arange(N) < 80, values, np.nan) for name, values in before.items()}
-    put(hospitals, "y", "all", after, 0)
+    store(hospitals, "y", "all", after, 0)
     assert results(hospitals).empty
-    put(hospitals, "y", "all", after, 1)
+    store(hospitals, "y", "all", after, 1)
     rows = results(hospitals)
     assert set(rows["n"]) == {80}
     assert rows["before"].iloc[0] == pytest.approx(
@@ -133,9 +135,9 @@ def test_an_ensemble_needs_each_of_its_seeds_and_images_that_were_not_drawn_are_
     )
 
 
-def test_where_there_is_nothing_to_change_it_costs_nothing_and_says_so(hospitals):
+def test_an_intervention_without_a_change_costs_nothing_and_says_so(hospitals):
     with hospitals.engine.begin() as connection:
-        each = {
+        values = {
             seed: dict(
                 connection.execute(
                     text(
@@ -149,14 +151,14 @@ def test_where_there_is_nothing_to_change_it_costs_nothing_and_says_so(hospitals
             for seed in (0, 1)
         }
     for seed in (0, 1):
-        put(hospitals, "y", "borders", each[seed], seed)
+        store(hospitals, "y", "borders", values[seed], seed)
     rows = results(hospitals)
     assert (rows["loss"] == 0).all()
     assert rows["p"].isna().all()
     assert set(rows["reason"]) == {"nothing to change: the target's are not worse in this way"}
 
 
-def test_no_other_analysis_and_no_count_knows_of_them(hospitals):
+def test_interventions_enter_no_other_analysis_and_no_count(hospitals):
     others = [by_name(name) for name in ("performance", "images_or_labels", "causes", "mean_auc")]
     run(hospitals.engine, "test", others)
     with hospitals.engine.begin() as connection:
@@ -164,29 +166,29 @@ def test_no_other_analysis_and_no_count_knows_of_them(hospitals):
         before = connection.execute(text(counts)).one()
     _, logits = stored(hospitals)
     for seed in (0, 1):
-        put(hospitals, "y", "noise", logits, seed)
+        store(hospitals, "y", "noise", logits, seed)
     assert not any(run(hospitals.engine, "test", others).values())
     with hospitals.engine.begin() as connection:
         assert connection.execute(text(counts)).one() == before
 
 
-def test_before_and_after_are_aligned_with_the_cohort(hospitals):
+def test_scores_before_and_after_are_aligned_with_the_cohort(hospitals):
     _, before = stored(hospitals)
     after = {name: np.where(np.arange(N) % 3 == 0, np.nan, values + 1) for name, values in before.items()}
     for seed in (0, 1):
-        put(hospitals, "y", "noise", after, seed)
+        store(hospitals, "y", "noise", after, seed)
     with hospitals.engine.begin() as connection:
         study = load_study(connection, "test")
         (test,) = load_tests(connection, study, datasets=["x"])
-        made = interventions(connection, study)
-        (changed,) = made.of[test.cohort.id, "x"]
-        tasks, one, two = before_and_after(test, "x", changed, made)
+        stored_scores = interventions(connection, study)
+        (changed,) = stored_scores.of[test.cohort.id, "x"]
+        tasks, one, two = before_and_after(test, "x", changed, stored_scores)
     assert [study.findings[task] for task in tasks] == ["Effusion", "Mass"]
-    kept = np.arange(N) % 3 != 0
-    np.testing.assert_allclose(one[kept, 0], before["Effusion"][kept])
-    np.testing.assert_allclose(two[kept, 0], before["Effusion"][kept] + 1, atol=1e-5)
-    assert np.isnan(one[~kept]).all()
-    assert np.isnan(two[~kept]).all()
+    is_drawn = np.arange(N) % 3 != 0
+    np.testing.assert_allclose(one[is_drawn, 0], before["Effusion"][is_drawn])
+    np.testing.assert_allclose(two[is_drawn, 0], before["Effusion"][is_drawn] + 1, atol=1e-5)
+    assert np.isnan(one[~is_drawn]).all()
+    assert np.isnan(two[~is_drawn]).all()
 
 
 def write(path: Path, logits: Mapping[str, Any], names: list[str]) -> Path:
@@ -194,13 +196,13 @@ def write(path: Path, logits: Mapping[str, Any], names: list[str]) -> Path:
     return path
 
 
-def test_scores_of_the_other_pipeline_come_from_a_file(hospitals, tmp_path):
+def test_scores_through_the_other_pipeline_are_read_from_a_file(hospitals, tmp_path):
     labels, before = stored(hospitals)
     names = [f"x-test{k}" for k in range(N)]
     order = np.random.default_rng(0).permutation(N)
-    shown = [names[k] for k in order]
+    drawn_names = [names[k] for k in order]
     worse = before["Effusion"] - 0.8 * labels["Effusion"]
-    file = write(tmp_path / "piped.csv", {"Effusion": worse[order]}, shown)
+    file = write(tmp_path / "piped.csv", {"Effusion": worse[order]}, drawn_names)
     with hospitals.engine.begin() as connection:
         models = connection.scalars(text("select name from model order by seed")).all()
         for model, new in ((models[0], True), (models[0], False), (models[1], True)):
@@ -221,11 +223,11 @@ def test_scores_of_the_other_pipeline_come_from_a_file(hospitals, tmp_path):
         assert origin == "piped.csv"
         run(hospitals.engine, "test", [by_name("performance")])
         about = explain_result(connection, "test/x/y/Effusion")
-    assert [each["kind"] for each in about["interventions"]] == ["pipeline"]
+    assert [row["kind"] for row in about["interventions"]] == ["pipeline"]
     assert about["interventions"][0]["loss"] == pytest.approx(row["loss"])
 
 
-def test_a_file_that_does_not_fit_is_refused_whole(hospitals, tmp_path):
+def test_a_file_that_does_not_fit_is_refused_as_a_whole(hospitals, tmp_path):
     names = [f"x-test{k}" for k in range(N)]
     with hospitals.engine.begin() as connection:
         model = connection.scalar(text("select min(name) from model"))
@@ -243,12 +245,12 @@ def test_a_file_that_does_not_fit_is_refused_whole(hospitals, tmp_path):
             ),
         ]
         for logits, images, changes, message in cases:
-            given = {"model": model, "a": "x", "b": "y", "protocol": None, **changes}
+            arguments = {"model": model, "a": "x", "b": "y", "protocol": None, **changes}
             file = write(tmp_path / "scores.csv", logits, images)
             with pytest.raises(PredictionsError, match=message):
                 add_intervention(
-                    connection, file, given["model"], given["a"], given["b"], Manner("logit", False, None),
-                    protocol=given["protocol"],
+                    connection, file, arguments["model"], arguments["a"], arguments["b"], Manner("logit", False, None),
+                    protocol=arguments["protocol"],
                 )  # fmt: skip
         with pytest.raises(DataError, match="'w'"):
             add_intervention(connection, file, model, "x", "w", Manner("logit", False, None))
@@ -260,8 +262,8 @@ def test_the_page_says_what_a_change_costs(hospitals):
     rng = np.random.default_rng(2)
     noise = {name: values + rng.normal(0, 3, N) for name, values in before.items()}
     for seed in (0, 1):
-        put(hospitals, "y", "noise", noise, seed)
-        put(
+        store(hospitals, "y", "noise", noise, seed)
+        store(
             hospitals,
             "y",
             "histogram",
@@ -277,7 +279,7 @@ def test_the_page_says_what_a_change_costs(hospitals):
     assert "made like" in part.text
 
 
-def test_sentences_of_losses_gains_and_what_is_undefined():
+def test_losses_gains_and_undefined_values_have_their_sentences():
     row = {"train_dataset": "a", "test_dataset": "b", "task": "Lung_Lesion", "trained_on": "a", "kind": "noise",
            "loss": 0.031, "lower": 0.021, "upper": 0.041, "q": 0.001, "reason": None}  # fmt: skip
     cost = (

@@ -49,19 +49,19 @@ def three_sites(world):
     return world
 
 
-def test_arms_leave_out_the_site_with_all_its_datasets(three_sites):
+def test_an_arm_leaves_out_all_datasets_of_the_site(three_sites):
     study, _ = loaded(three_sites.engine)
     assert leave_one_site_out.arms(study, "p1") == {"own": "p1", "all-but-site": "all-but-p", "all": "all"}
     assert leave_one_site_out.arms(study, "p2") == {"own": "p2", "all-but-site": "all-but-p", "all": "all"}
     assert leave_one_site_out.arms(study, "q") == {"own": "q", "all-but-site": "all-but-q", "all": "all"}
 
 
-def test_with_two_sites_the_others_own_model_is_all_but_the_site(two_sites):
+def test_with_two_sites_the_model_of_the_other_site_is_the_all_but_one_arm(two_sites):
     study, _ = loaded(two_sites.engine)
     assert leave_one_site_out.arms(study, "x") == {"own": "x", "all-but-site": "y", "all": "all"}
 
 
-def test_differences_are_those_of_ensemble_aucs_of_scikit_learn(three_sites):
+def test_differences_are_those_of_scikit_learn_aucs_of_ensembles(three_sites):
     study, tests = loaded(three_sites.engine)
     by_id = {test.cohort.id: test for test in tests}
     rows = list(leave_one_site_out.compute(study, tests))
@@ -124,7 +124,7 @@ def test_a_task_that_one_arm_has_not_learned_is_not_compared(two_sites):
     assert ("x", "Mass", "own", "all-but-site") not in result  # y's model has no output for Mass
 
 
-def test_means_of_the_figure_are_over_tasks_that_every_arm_has(three_sites):
+def test_means_in_the_figure_are_over_the_tasks_of_every_arm(three_sites):
     run_all(three_sites.engine, "test")
     study, tests = loaded(three_sites.engine)
     with three_sites.engine.begin() as connection:

@@ -19,7 +19,7 @@ def world(rng, n_pos=60, n_neg=240, distance=1.2):
 
 @pytest.mark.parametrize("most", [0.05, 0.1, 0.3, 1])
 @pytest.mark.parametrize("digits", [6, 1, 0])
-def test_equals_scikit_learn_with_ties_too(digits, most):
+def test_partial_auc_equals_scikit_learn_also_with_ties(digits, most):
     labels, scores = world(np.random.default_rng(digits))
     scores = np.round(scores, digits)
     expected = roc_auc_score(labels, scores, max_fpr=most)
@@ -34,7 +34,7 @@ def weighted_area(labels, scores, weights, most):
 
 
 @pytest.mark.parametrize("digits", [6, 1])
-def test_an_influence_is_the_derivative_by_the_images_weight(digits):
+def test_an_influence_is_the_derivative_by_the_weight_of_the_image(digits):
     labels, scores = world(np.random.default_rng(3), 20, 50)
     scores = np.round(scores, digits)
     area, moved = _area(labels, scores, 0.23)
@@ -50,17 +50,17 @@ def test_an_influence_is_the_derivative_by_the_images_weight(digits):
 @pytest.mark.parametrize(
     ("n_pos", "distance", "truth"), [(10, 0.5, 0.53756), (30, 1.2, 0.63487), (100, 2.5, 0.87241)]
 )
-def test_the_interval_holds_the_truth(n_pos, distance, truth):
+def test_the_interval_covers_the_truth_at_its_level(n_pos, distance, truth):
     """truth: of the two normal distributions, by integration."""
     rng = np.random.default_rng(n_pos)
-    held = 0
+    covered = 0
     for _ in range(400):
         estimate = partial_auc(*world(rng, n_pos, 10 * n_pos, distance))
-        held += estimate.lower <= truth <= estimate.upper
-    assert held / 400 >= 0.92  # wider than 95 % where few positives are called at all
+        covered += estimate.lower <= truth <= estimate.upper
+    assert covered / 400 >= 0.92  # wider than 95 % where few positives are called at all
 
 
-def test_patients_are_the_units_where_they_have_several_images():
+def test_intervals_have_patients_as_units():
     labels, scores = world(np.random.default_rng(5), 40, 160)
     once = partial_auc(labels, scores)
     fourfold = partial_auc(np.tile(labels, 4), np.tile(scores, 4), units=np.tile(np.arange(200), 4))
@@ -69,7 +69,7 @@ def test_patients_are_the_units_where_they_have_several_images():
     assert float(fourfold.upper) == pytest.approx(float(once.upper))
 
 
-def test_what_cannot_be_computed_has_a_reason():
+def test_an_undefined_value_has_a_reason():
     assert partial_auc([1.0, 1.0], [0.1, 0.2]).reason == "one class"
     alone = partial_auc([1.0, 0.0, 0.0], [0.3, 0.2, 0.1])
     assert (alone.value, str(alone.reason)) == (1.0, "fewer than two positives")
@@ -81,7 +81,7 @@ def test_what_cannot_be_computed_has_a_reason():
         partial_auc([1.0, 0.0], [0.2, 0.1], most=10)
 
 
-def test_rows_are_of_the_stored_scores(two_sites):
+def test_rows_equal_those_computed_from_the_stored_scores(two_sites):
     run(two_sites.engine, "test", [by_name("partial_auc")])
     with two_sites.engine.begin() as connection:
         tests = load_tests(connection, load_study(connection, "test"))

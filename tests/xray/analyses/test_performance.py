@@ -22,7 +22,7 @@ def rows_of(engine: Engine) -> dict[tuple[str, str, str, int | None], dict]:
     return by_key
 
 
-def test_values_are_those_of_scikit_learn(two_sites):
+def test_values_equal_scikit_learn(two_sites):
     rows = rows_of(two_sites.engine)
     with two_sites.engine.begin() as connection:
         tests = load_tests(connection, load_study(connection, "test"))
@@ -51,7 +51,7 @@ def test_values_are_those_of_scikit_learn(two_sites):
     assert checked == 3 * (3 + 1 + 1 + 1 + 3 + 1)
 
 
-def test_reasons(two_sites):
+def test_untrained_and_unlabelled_cells_have_a_reason(two_sites):
     rows = rows_of(two_sites.engine)
     for seed in (None, 0, 1):
         assert rows["y", "x", "Mass", seed]["reason"] == "not trained"
@@ -78,7 +78,7 @@ def test_rows_name_the_evaluations_that_they_come_from(two_sites):
         assert ("mean logits" in row["method"]) == (seed is None)
 
 
-def test_an_output_that_only_one_seed_has_trained(world):
+def test_an_output_that_only_one_seed_trained_has_no_ensemble(world):
     """Its AUC stands with that seed; the ensemble and the other seed have none."""
     labels = [0, 1] * 10
     scores = np.arange(20.0) + 3 * np.array(labels)
@@ -126,7 +126,7 @@ def test_one_positive_has_a_value_without_an_interval(world):
 @pytest.mark.parametrize(
     ("value", "expected"), [(0.5, 0.5), (np.float32(0.25), 0.25), (np.nan, None), (0.0, 0.0)]
 )
-def test_a_number_for_the_database(value, expected):
+def test_non_finite_numbers_become_null_in_the_database(value, expected):
     stored_value = performance.number(value)
     assert stored_value == expected
     assert stored_value is None or type(stored_value) is float

@@ -66,7 +66,7 @@ def handed_in(world: World, path: Path, images: np.ndarray) -> None:
         add_intervention(connection, path, "vendor", "home", "there", Manner("logit", True, None))
 
 
-def test_a_plan_names_whose_images_go_through_whose_pipeline_and_its_chances(sites):
+def test_a_plan_names_the_images_the_pipeline_and_the_chances(sites):
     with sites.engine.connect() as connection:
         plans = plan(connection, "test", None, 0)
         assert {(of.pair.a.dataset, of.pair.b.dataset, of.pair.model) for of in plans} == {
@@ -86,7 +86,7 @@ def test_a_plan_names_whose_images_go_through_whose_pipeline_and_its_chances(sit
     assert patients("home", N)[0][one.images, AT].sum() == 50
 
 
-def test_the_list_holds_names_of_images_and_no_label(sites):
+def test_the_list_holds_image_names_without_labels(sites):
     with sites.engine.connect() as connection:
         (one,) = plan(connection, "test", 100, 0, task=CHANGED)
         rows = list(csv.DictReader(io.StringIO(image_list(connection, one))))
@@ -94,7 +94,7 @@ def test_the_list_holds_names_of_images_and_no_label(sites):
     assert [row["image"] for row in rows] == [f"home-test{number}" for number in one.images]
 
 
-def test_what_can_not_be_planned_is_said(sites):
+def test_an_impossible_plan_is_refused_with_the_reason(sites):
     with sites.engine.connect() as connection:
         with pytest.raises(AnalysisError, match="finding 'Mas'"):
             plan(connection, "test", None, 0, task="Mas")
@@ -104,7 +104,7 @@ def test_what_can_not_be_planned_is_said(sites):
             plan(connection, "test", None, 0, task="Fracture")
 
 
-def test_scores_of_a_sample_change_the_verdict_on_the_finding_it_was_drawn_for(sites, tmp_path):
+def test_scores_of_a_sample_change_only_the_verdict_on_its_finding(sites, tmp_path):
     """Positives of one finding alone: no sample by chance of another's classes."""
     images = np.flatnonzero(patients("home", N)[0][:, AT] == 1)[:60]
     others = np.flatnonzero(patients("home", N)[0][:, AT] == 0)[:60]
@@ -120,7 +120,7 @@ def test_scores_of_a_sample_change_the_verdict_on_the_finding_it_was_drawn_for(s
     assert not before["evidence"].str.contains("pipeline").any()
 
 
-def test_scores_of_all_images_say_what_pictures_cost(sites, tmp_path):
+def test_scores_of_all_images_measure_the_image_loss(sites, tmp_path):
     ask(sites, reference="home", loss_ratio=2)
     handed_in(sites, tmp_path / "all.csv", np.arange(N))
     row = row_of(computed(sites), "there")

@@ -61,7 +61,7 @@ def run(*words: str) -> str:
     return result.stdout
 
 
-def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
+def test_each_policy_gives_the_auc_of_labels_under_that_policy(judged: Judged) -> None:
     scores, states = judged.scores, judged.states
     rows = [json.loads(line) for line in run("analyse", "performance", "--uncertain", "--json").splitlines()]
     by_key = {(row["uncertain"], row["task"]): row for row in rows}
@@ -77,7 +77,7 @@ def test_each_policy_is_the_auc_of_labels_read_so(judged: Judged) -> None:
     assert by_key["positive", "Mass"]["lower"] == by_key["negative", "Mass"]["lower"]
 
 
-def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
+def test_the_policies_are_printed_as_a_table_and_nothing_is_stored(judged: Judged) -> None:
     def stored() -> list[tuple]:
         with create_engine(judged.database, poolclass=NullPool).connect() as connection:
             rows = connection.execute(text("select * from auc order by id")).all()
@@ -88,7 +88,7 @@ def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
 
     scores, states = judged.scores, judged.states
     before = stored()
-    shown = run("analyse", "performance", "--uncertain")
+    output = run("analyse", "performance", "--uncertain")
     for word in (
         "uncertain missing",
         "uncertain positive",
@@ -97,9 +97,9 @@ def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
         "Mass",
         f"/{N})",
     ):
-        assert word in shown
+        assert word in output
     read = (states["Effusion"].replace("u", "1") == "1").astype(int)
-    assert f"{roc_auc_score(read, scores['Effusion']):.3f} [" in shown
+    assert f"{roc_auc_score(read, scores['Effusion']):.3f} [" in output
     points = run("analyse", "operating_points", "--uncertain").splitlines()
     assert (
         len({line.split()[5] for line in points if " Effusion " in line}) > 3
@@ -110,14 +110,14 @@ def test_it_is_a_table_and_nothing_is_stored(judged: Judged) -> None:
 @pytest.mark.parametrize(
     "name", ["calibration", "operating_points", "net_benefit", "subgroups", "average_precision"]
 )
-def test_other_analyses_have_it_too(judged: Judged, name: str) -> None:
+def test_every_analysis_can_be_computed_under_each_policy(judged: Judged, name: str) -> None:
     rows = [json.loads(line) for line in run("analyse", name, "--uncertain", "--json").splitlines()]
-    counted = {
+    counts = {
         policy: [row["n_pos"] for row in rows if row["uncertain"] == policy]
         for policy in ("missing", "positive", "negative")
     }
-    assert 0 < len(counted["missing"]) == len(counted["positive"])
-    assert sum(counted["positive"]) > sum(counted["missing"]) == sum(counted["negative"])
+    assert 0 < len(counts["missing"]) == len(counts["positive"])
+    assert sum(counts["positive"]) > sum(counts["missing"]) == sum(counts["negative"])
     assert "uncertain negative" in run("analyse", name, "--uncertain")
 
 
@@ -126,7 +126,7 @@ def test_an_analysis_without_a_result_says_so(judged: Judged) -> None:
     assert (result.exit_code, result.stderr.strip()) == (0, "no result")
 
 
-def test_it_is_of_one_analysis(judged: Judged) -> None:
+def test_policies_need_exactly_one_analysis(judged: Judged) -> None:
     result = CliRunner().invoke(cli, ["analyse", "all", "--uncertain"])
     assert result.exit_code == 2
     assert "--uncertain needs one analysis" in result.output

@@ -27,16 +27,16 @@ def panel(
     with world.engine.begin() as connection:
         number = connection.scalar(select(Dataset.id).where(Dataset.name == dataset))
         connection.execute(update(Dataset).where(Dataset.id == number).values(reader_rule=rule))
-        for k, each in enumerate(states.tolist()):
+        for k, image_states in enumerate(states.tolist()):
             reader = connection.scalar(
                 insert(Reader).values(dataset_id=number, name=f"r{k}").returning(Reader.id)
             )
             connection.execute(
-                insert(ReaderLabel).values(reader_id=reader, task_id=TASK_INDEX[task], states=each)
+                insert(ReaderLabel).values(reader_id=reader, task_id=TASK_INDEX[task], states=image_states)
             )
 
 
-def drawn(readers: int, agree: float = 0.8, seed: int = 3) -> NDArray[np.int8]:
+def draw_calls(readers: int, agree: float = 0.8, seed: int = 3) -> NDArray[np.int8]:
     rng = np.random.default_rng(seed)
     truth = rng.random(N) < 0.4
     return np.where(rng.random((readers, N)) < agree, truth, ~truth).astype(np.int8)
@@ -50,13 +50,13 @@ def rows_of(world: World, study: str = "test") -> list[dict[str, object]]:
         ]
 
 
-def only(rows: Sequence[dict[str, object]], **wanted: object) -> dict[str, object]:
-    (row,) = [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+def only(rows: Sequence[dict[str, object]], **values: object) -> dict[str, object]:
+    (row,) = [row for row in rows if all(row[key] == value for key, value in values.items())]
     return row
 
 
-def test_pairs_and_all_readers_together_equal_other_peoples_kappas(two_sites: World) -> None:
-    states = drawn(3)
+def test_kappas_of_pairs_and_of_all_readers_equal_reference_implementations(two_sites: World) -> None:
+    states = draw_calls(3)
     panel(two_sites, "x", states)
     rows = rows_of(two_sites)
     for a, b in ((0, 1), (0, 2), (1, 2)):
@@ -76,9 +76,9 @@ def test_pairs_and_all_readers_together_equal_other_peoples_kappas(two_sites: Wo
     assert (together["n"], together["n_calls"]) == (N, 6 * N)
 
 
-def test_pairs_of_the_same_images_do_not_make_an_interval_narrower(two_sites: World) -> None:
+def test_several_pairs_on_the_same_images_do_not_narrow_the_interval(two_sites: World) -> None:
     """Three pairs of one image are one patient: the interval is hardly narrower than that of one pair."""
-    panel(two_sites, "x", drawn(3))
+    panel(two_sites, "x", draw_calls(3))
     rows = rows_of(two_sites)
     together = only(rows, compared="readers")
     pairs = [row for row in rows if row["compared"] == "pair of readers"]
@@ -86,8 +86,8 @@ def test_pairs_of_the_same_images_do_not_make_an_interval_narrower(two_sites: Wo
     assert widths[0] > 0.55 * min(widths[1:])  # six times the calls as if they were independent: 0.41
 
 
-def test_who_did_not_read_an_image_or_was_uncertain_has_no_call(two_sites: World) -> None:
-    states = drawn(3)
+def test_a_reader_without_a_certain_answer_has_no_call(two_sites: World) -> None:
+    states = draw_calls(3)
     states[0, :20], states[1, 10:30], states[2, 25:] = -2, -1, -2
     panel(two_sites, "x", states)
     rows = rows_of(two_sites)
@@ -102,18 +102,20 @@ def test_who_did_not_read_an_image_or_was_uncertain_has_no_call(two_sites: World
             assert row["n"] == several.sum()
 
 
-def test_a_model_is_compared_with_each_reader_on_their_images_and_with_the_label(two_sites: World) -> None:
-    states = drawn(3)
+def test_a_model_is_compared_with_each_reader_and_with_the_label_on_the_readers_images(
+    two_sites: World,
+) -> None:
+    states = draw_calls(3)
     states[2, :40] = -2
     panel(two_sites, "x", states)
     rows = rows_of(two_sites)
     with two_sites.engine.begin() as connection:
         study = load_study(connection, "test")
-        test = next(each for each in load_tests(connection, study) if each.dataset == "x")
+        test = next(cohort for cohort in load_tests(connection, study) if cohort.dataset == "x")
     index = TASK_INDEX["Effusion"]
     for name in test.trained_on:
-        called = (test.ensemble(name)[:, index] >= test.youden(name).threshold[index]).astype(int)
-        one = np.concatenate([called[states[k] >= 0] for k in range(3)])
+        calls = (test.ensemble(name)[:, index] >= test.youden(name).threshold[index]).astype(int)
+        one = np.concatenate([calls[states[k] >= 0] for k in range(3)])
         two = np.concatenate([states[k][states[k] >= 0] for k in range(3)])
         row = only(rows, compared="model and readers", trained_on=name)
         assert row["kappa"] == pytest.approx(cohen_kappa_score(one, two), abs=1e-12)
@@ -121,7 +123,7 @@ def test_a_model_is_compared_with_each_reader_on_their_images_and_with_the_label
         label = test.cohort.labels[:, index]
         labelled = ~np.isnan(label)
         row = only(rows, compared="model and label", trained_on=name)
-        assert row["kappa"] == pytest.approx(cohen_kappa_score(called[labelled], label[labelled]), abs=1e-12)
+        assert row["kappa"] == pytest.approx(cohen_kappa_score(calls[labelled], label[labelled]), abs=1e-12)
         assert row["n"] == labelled.sum() == N - 5
         assert row["evaluation_ids"] == test.ids(name)
 
@@ -133,7 +135,7 @@ def test_the_page_names_the_human_ceiling_where_there_is_one(two_sites: World) -
         nobody = analysis.show(Stored(connection, "test", stored_rows(connection, "test", analysis)))
     assert list(nobody.findings) == [NOBODY]
     assert not len(nobody.data)  # so the page leaves it out
-    panel(two_sites, "x", drawn(3, agree=0.95))
+    panel(two_sites, "x", draw_calls(3, agree=0.95))
     with two_sites.engine.begin() as connection:
         connection.execute(text("delete from analysis"))
     run(two_sites.engine, "test", [analysis])

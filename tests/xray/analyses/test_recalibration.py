@@ -42,9 +42,9 @@ def vendor(world):
     return world
 
 
-def ask(world, statement, **given):
+def ask(world, statement, **parameters):
     with world.engine.connect() as connection:
-        return pd.read_sql(text(statement), connection, params=given)
+        return pd.read_sql(text(statement), connection, params=parameters)
 
 
 def numbers(rows, name):
@@ -54,7 +54,7 @@ def numbers(rows, name):
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_predictions_are_read_through_it_and_stored_logits_stay(vendor, method):
+def test_calibrated_predictions_apply_the_map_and_stored_logits_stay(vendor, method):
     stored = ask(vendor, "select * from prediction order by evaluation_id, task_id")
     with vendor.engine.begin() as connection:
         calibration = recalibrate_model(connection, "test", "v", "effusion", method)
@@ -75,7 +75,7 @@ def test_predictions_are_read_through_it_and_stored_logits_stay(vendor, method):
     )
 
 
-def test_before_and_after_are_those_of_the_statistics(vendor, database, tmp_path, monkeypatch):
+def test_values_before_and_after_equal_those_of_the_statistics(vendor, database, tmp_path, monkeypatch):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["recalibrate", "v", "--task", "Effusion", "--dataset", "x"]
@@ -110,7 +110,7 @@ def test_before_and_after_are_those_of_the_statistics(vendor, database, tmp_path
     assert "at y (400 images" in printed
 
 
-def test_the_same_is_stored_once_and_each_fit_has_its_version(vendor):
+def test_an_equal_fit_is_stored_once_and_each_new_fit_gets_a_version(vendor):
     with vendor.engine.begin() as connection:
         versions = [
             recalibrate_model(connection, "test", "v", "Effusion", method, dataset).version
@@ -119,15 +119,15 @@ def test_the_same_is_stored_once_and_each_fit_has_its_version(vendor):
             )
         ]  # fmt: skip
     assert versions == [1, 2, 3, 1, 2]
-    shown = ask(vendor, "select * from recalibrations order by calibration")
-    assert shown["fitted_on"].tolist() == ["x", "x", "y"]
-    assert shown["slope"].isna().tolist() == [False, True, False]
-    assert len(shown["knots"][1]) == len(shown["probabilities"][1])
+    stored = ask(vendor, "select * from recalibrations order by calibration")
+    assert stored["fitted_on"].tolist() == ["x", "x", "y"]
+    assert stored["slope"].isna().tolist() == [False, True, False]
+    assert len(stored["knots"][1]) == len(stored["probabilities"][1])
     with vendor.engine.begin() as connection, pytest.raises(DBAPIError, match="frozen"):
         connection.execute(text("update recalibration set slope = 1 where version = 1"))
 
 
-def test_patients_whom_it_was_fitted_on_are_left_out_elsewhere(vendor):
+def test_patients_of_the_fit_are_left_out_at_other_hospitals(vendor):
     with vendor.engine.begin() as connection:
         connection.execute(
             text(
@@ -141,7 +141,7 @@ def test_patients_whom_it_was_fitted_on_are_left_out_elsewhere(vendor):
 
 
 @pytest.mark.parametrize(
-    ("model", "task", "dataset", "said"),
+    ("model", "task", "dataset", "message"),
     [
         ("nobody", "Effusion", None, "there is no model of study test 'nobody'"),
         ("v", "Effusions", None, "did you mean 'Effusion'"),
@@ -156,17 +156,17 @@ def test_patients_whom_it_was_fitted_on_are_left_out_elsewhere(vendor):
         ("v", "Hernia", None, "test.v/1 scored no image that is labelled for Hernia"),
     ],
 )
-def test_what_can_not_be_made_says_why(vendor, model, task, dataset, said):
-    with vendor.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+def test_an_impossible_calibration_is_refused_with_the_reason(vendor, model, task, dataset, message):
+    with vendor.engine.begin() as connection, pytest.raises(AnalysisError, match=message):
         recalibrate_model(connection, "test", model, task, "logistic", dataset)
 
 
-def test_isotonic_asks_for_more(two_sites):
+def test_an_isotonic_fit_needs_more_images(two_sites):
     with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match="isotonic needs 100"):
         recalibrate_model(connection, "test", "test.x/2", "Effusion", "isotonic")
 
 
-def test_of_several_seeds_one_must_be_named(two_sites):
+def test_one_of_several_seeds_must_be_named(two_sites):
     with two_sites.engine.begin() as connection:
         with pytest.raises(AnalysisError, match=r"x has 2 models.*name one of test\.x/1, test\.x/2"):
             recalibrate_model(connection, "test", "x", "Effusion", "logistic")

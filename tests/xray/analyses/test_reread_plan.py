@@ -47,11 +47,11 @@ class Planned:
 
 
 def as_csv(rows: list[dict[str, str]]) -> str:
-    held = io.StringIO()
-    writer = csv.DictWriter(held, COLUMNS)
+    buffer = io.StringIO()
+    writer = csv.DictWriter(buffer, COLUMNS)
     writer.writeheader()
     writer.writerows(rows)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 @pytest.fixture(scope="module")
@@ -59,27 +59,27 @@ def planned(server, _template) -> Iterator[Planned]:
     """A vendor's model at its home and at a site where half of the finding's positives are others'; a plan for it."""
     engine = create_engine(copy_template(server, _template, "planned_rereads"))
     world = World(engine)
-    home, there = patients("home", N), patients("same", N)
-    labels = there[0].copy()
+    home, same = patients("home", N), patients("same", N)
+    labels = same[0].copy()
     chance = np.random.default_rng(5)
     labels[:, AT] = np.where(chance.random(N) < 0.5, chance.permutation(labels[:, AT]), labels[:, AT])
     world.dataset("home", columns(home[0]))
     world.dataset("there", columns(labels))
     model = bought(world)
-    for name, (_, scores) in (("home", home), ("there", there)):
+    for name, (_, scores) in (("home", home), ("there", same)):
         world.score(model, name, columns(scores))
     world.study(["home", "there"], [model])
     ask(world, reference="home", loss_ratio=999)  # so strict that nothing is certain: all is in doubt
     computed(world)
     with engine.begin() as connection:
-        study, shares, drawn = plan(connection, "test", BUDGET, 7, task=CHANGED)
-        content = blind_list(connection, put_plan(connection, study.id, "test", drawn, 7), 7)
-    yield Planned(world, shares, there[0][:, AT], content)
+        study, shares, sample = plan(connection, "test", BUDGET, 7, task=CHANGED)
+        content = blind_list(connection, put_plan(connection, study.id, "test", sample, 7), 7)
+    yield Planned(world, shares, same[0][:, AT], content)
     engine.dispose()
 
 
 @pytest.fixture
-def written(tmp_path: Path) -> Callable[..., Path]:
+def write_list(tmp_path: Path) -> Callable[..., Path]:
     """A file with the cells of a CSV, in an encoding, or as a workbook."""
 
     def write(name: str, content: str, encoding: str = "utf-8") -> Path:
@@ -93,7 +93,7 @@ def written(tmp_path: Path) -> Callable[..., Path]:
     return write
 
 
-def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
+def test_a_plan_names_the_images_the_labelling_rules_and_the_chance(planned):
     (share,) = planned.shares
     assert (share.read, share.rules_of, share.task, share.trained_on) == ("there", "home", CHANGED, "vendor")
     assert share.reads == BUDGET
@@ -103,7 +103,7 @@ def test_a_plan_names_what_is_read_by_whose_rules_and_its_chance(planned):
     assert share.drop > 0.05
 
 
-def test_the_list_is_blind_and_in_an_order_by_chance(planned):
+def test_the_list_is_blind_and_in_random_order(planned):
     rows = planned.rows()
     assert tuple(rows[0]) == COLUMNS
     assert len({row["row"] for row in rows}) == len({row["image"] for row in rows}) == BUDGET
@@ -117,7 +117,7 @@ def test_the_list_is_blind_and_in_an_order_by_chance(planned):
     assert abs(np.corrcoef(np.arange(BUDGET), planned.truth[images])[0, 1]) < 0.3
 
 
-def test_a_plan_is_never_changed_and_its_chances_are_known(planned):
+def test_a_stored_plan_never_changes_and_keeps_its_sampling_probabilities(planned):
     with planned.world.engine.connect() as connection:
         row = connection.execute(text("select * from reread_plan")).one()
     assert sum(row.drawn) == BUDGET
@@ -127,18 +127,18 @@ def test_a_plan_is_never_changed_and_its_chances_are_known(planned):
         connection.execute(text("update reread_plan set seed = 1"))
 
 
-def test_the_same_seed_draws_the_same_images_and_what_is_in_doubt_is_found(planned):
+def test_the_same_seed_draws_the_same_images_for_the_finding_in_doubt(planned):
     with planned.world.engine.connect() as connection:
-        _, shares, drawn = plan(connection, "test", BUDGET, 7, task=CHANGED)
+        _, shares, sample = plan(connection, "test", BUDGET, 7, task=CHANGED)
         again = plan(connection, "test", BUDGET, 7, task=CHANGED)[2]
         several = plan(connection, "test", 400, 7)[1]
-    assert np.array_equal(drawn[0].images, again[0].images)
+    assert np.array_equal(sample[0].images, again[0].images)
     assert shares == planned.shares
     assert sum(share.reads for share in several) == 400
     assert all(share.reads >= 100 for share in several)
 
 
-def test_what_can_t_be_planned_is_said(planned):
+def test_an_impossible_plan_is_refused_with_the_reason(planned):
     with planned.world.engine.connect() as connection:
         with pytest.raises(AnalysisError, match="no finding 'Mas'"):
             plan(connection, "test", 100, 1, task="Mas")
@@ -148,14 +148,14 @@ def test_what_can_t_be_planned_is_said(planned):
             plan(connection, "test", 100, 1, task="Cardiomegaly")
 
 
-def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned, written):
+def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned, write_list):
     rows = list(csv.DictReader(io.StringIO(planned.filled("anna"))))
     rows[0]["row"] = "L99-1"
     rows[1]["answer"] = "perhaps"
     rows[2]["reader"] = ""
     rows[4] = rows[3] | {"answer": "no"}
     with planned.world.engine.begin() as connection, pytest.raises(DataError) as caught:
-        add_reads(connection, written("list.csv", as_csv(rows)))
+        add_reads(connection, write_list("list.csv", as_csv(rows)))
     words = str(caught.value)
     for fault in ("no row 'L99-1'", "'perhaps'", "reader: expected a name", "has read it on line 5 already"):
         assert fault in words
@@ -163,14 +163,14 @@ def test_faults_of_a_file_are_listed_together_and_nothing_is_added(planned, writ
         planned.world.engine.begin() as connection,
         pytest.raises(DataError, match="no column reader, answer"),
     ):
-        add_reads(connection, written("list.csv", "row\nL1-1\n"))
+        add_reads(connection, write_list("list.csv", "row\nL1-1\n"))
     with planned.world.engine.begin() as connection, pytest.raises(DataError, match="no row has an answer"):
-        add_reads(connection, written("list.csv", planned.csv))
+        add_reads(connection, write_list("list.csv", planned.csv))
     with planned.world.engine.connect() as connection:
         assert connection.scalar(text("select count(*) from worklist_read")) == 0
 
 
-def test_reads_of_two_readers_change_the_verdict_and_no_label(planned, written):
+def test_answers_of_two_readers_change_the_verdict_and_no_label(planned, write_list):
     world = planned.world
     ask(world, reference="home", loss_ratio=9)
     before = row_of(computed(world), "there")
@@ -178,15 +178,15 @@ def test_reads_of_two_readers_change_the_verdict_and_no_label(planned, written):
         labels = connection.scalars(text("select labels::text from cohort_label order by 1")).all()
     unread = list(csv.DictReader(io.StringIO(planned.filled("anna", 0.05, 1))))
     unread[0] |= {"reader": "", "answer": "", "comment": "zweifelhaft: Größe"}
-    anna = written("anna.csv", as_csv(unread).replace(",", ";"), "cp1252")
+    anna = write_list("anna.csv", as_csv(unread).replace(",", ";"), "cp1252")
     with world.engine.begin() as connection:
         added = add_reads(connection, anna)
         assert (added.new, added.repeated, added.empty) == (BUDGET - 1, 0, 1)
         assert (added.studies, added.readers) == (["test"], ["anna"])
-        add_reads(connection, written("ben.xlsx", planned.filled("ben", 0.05, 2)))
+        add_reads(connection, write_list("ben.xlsx", planned.filled("ben", 0.05, 2)))
         assert add_reads(connection, anna).repeated == BUDGET - 1
         with pytest.raises(DataError, match="anna said"):
-            add_reads(connection, written("again.csv", planned.filled("anna", 1.0)))
+            add_reads(connection, write_list("again.csv", planned.filled("anna", 1.0)))
     assert run(world.engine, "test", [by_name("causes")]) == {"causes": True}, "reads make the verdicts stale"
     assert run(world.engine, "test", [by_name("causes")]) == {"causes": False}
     after = row_of(computed(world), "there")

@@ -25,8 +25,11 @@ WITHOUT_ROWS = (
     "reader_agreement",
     "interventions",
 )
-TABLES = ("analysis", *(each.table.__tablename__ for each in ANALYSES if each.name not in WITHOUT_ROWS))
-NAMES = [each.name for each in ANALYSES]
+TABLES = (
+    "analysis",
+    *(analysis.table.__tablename__ for analysis in ANALYSES if analysis.name not in WITHOUT_ROWS),
+)
+NAMES = [analysis.name for analysis in ANALYSES]
 UNSCORED = {"causes", "classifier_map", "feature_map", "view_classifier", "interventions"}
 """Analyses that no score of the study's own models enters."""
 
@@ -53,7 +56,7 @@ def add_seed(world, trained_on="x", seed=2, shift=0.0):
     return model
 
 
-def test_all_is_computed_once(two_sites):
+def test_every_analysis_is_computed_once(two_sites):
     assert current(two_sites.engine) == 0
     assert run_all(two_sites.engine, "test") == dict.fromkeys(NAMES, True)
     assert current(two_sites.engine) == len(ANALYSES)
@@ -65,7 +68,7 @@ def test_all_is_computed_once(two_sites):
     assert ids(two_sites.engine) == before
 
 
-def test_nothing_is_loaded_where_nothing_is_stale(two_sites, monkeypatch):
+def test_nothing_is_loaded_when_nothing_is_stale(two_sites, monkeypatch):
     run_all(two_sites.engine, "test")
 
     def refuse(*_):
@@ -76,7 +79,7 @@ def test_nothing_is_loaded_where_nothing_is_stale(two_sites, monkeypatch):
     assert not any(run_all(two_sites.engine, "test").values())
 
 
-def test_a_new_evaluation_makes_what_it_enters_stale(two_sites):
+def test_a_new_evaluation_makes_its_analyses_stale(two_sites):
     run_all(two_sites.engine, "test")
     before = ids(two_sites.engine)
     add_seed(two_sites)
@@ -93,7 +96,7 @@ def test_a_new_evaluation_makes_what_it_enters_stale(two_sites):
     assert rows_of_model["seed"].dropna().tolist() == [0, 1, 2]
 
 
-def test_an_evaluation_that_was_done_again_is_a_new_one(two_sites):
+def test_a_repeated_evaluation_counts_as_a_new_one(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         model = connection.scalar(text("select model_id from evaluation order by id limit 1"))
@@ -104,7 +107,7 @@ def test_an_evaluation_that_was_done_again_is_a_new_one(two_sites):
     assert run_all(two_sites.engine, "test") == {name: name not in UNSCORED for name in NAMES}
 
 
-def test_evaluations_of_others_change_nothing(two_sites):
+def test_evaluations_of_other_studies_make_nothing_stale(two_sites):
     run_all(two_sites.engine, "test")
     model = two_sites.model("elsewhere", 0, ["x"], ["Effusion"])
     two_sites.score(model, "x", {"Effusion": np.arange(60.0)})
@@ -132,13 +135,13 @@ def changed_source(monkeypatch, tmp_path):
         cached.cache_clear()
 
 
-def test_other_code_makes_what_was_computed_by_it_stale_and_nothing_else(two_sites, changed_source):
+def test_changed_code_makes_only_the_analyses_that_use_it_stale(two_sites, changed_source):
     run_all(two_sites.engine, "test")
     changed_source("xray.stats.precision_recall", "0.5 + level / 2", "0.5 + level / 3")
     assert run_all(two_sites.engine, "test") == {name: name == "average_precision" for name in NAMES}
 
 
-def test_code_far_below_counts(two_sites, changed_source):
+def test_changed_code_of_indirect_imports_makes_an_analysis_stale(two_sites, changed_source):
     run_all(two_sites.engine, "test")
     changed_source("xray.stats.intervals", "return", "return 0 or")
     computed = run_all(two_sites.engine, "test")
@@ -150,27 +153,27 @@ def test_code_far_below_counts(two_sites, changed_source):
     assert not computed["classifier_map"]
 
 
-def test_comments_docstrings_and_layout_are_no_other_code(changed_source):
-    before = {each.name: each.code_hash for each in ANALYSES}
+def test_changed_comments_docstrings_and_layout_make_nothing_stale(changed_source):
+    before = {analysis.name: analysis.code_hash for analysis in ANALYSES}
     changed_source("xray.stats.delong", '"""DeLong', '"""Said otherwise. DeLong')
-    assert {each.name: each.code_hash for each in ANALYSES} == before
+    assert {analysis.name: analysis.code_hash for analysis in ANALYSES} == before
     changed_source("xray.stats.delong", "\n\n\n", "\n\n# a remark\n\n\n")
-    assert {each.name: each.code_hash for each in ANALYSES} == before
+    assert {analysis.name: analysis.code_hash for analysis in ANALYSES} == before
 
 
-def test_a_failure_leaves_the_old_rows_of_that_analysis_and_the_new_ones_of_the_others(
-    two_sites, monkeypatch
-):
+def test_a_failed_analysis_keeps_its_old_rows_while_others_get_new_ones(two_sites, monkeypatch):
     run_all(two_sites.engine, "test")
     before = ids(two_sites.engine)
     add_seed(two_sites)
-    last = next(each for each in ANALYSES if each.name == "subgroups")
+    last = next(analysis for analysis in ANALYSES if analysis.name == "subgroups")
 
     def fail(study, tests):
         yield from []
         raise ZeroDivisionError
 
-    changed = [dataclasses.replace(each, compute=fail) if each is last else each for each in ANALYSES]
+    changed = [
+        dataclasses.replace(analysis, compute=fail) if analysis is last else analysis for analysis in ANALYSES
+    ]
     monkeypatch.setattr(run, "ANALYSES", changed)
     with pytest.raises(ZeroDivisionError):
         run_all(two_sites.engine, "test")
@@ -180,21 +183,21 @@ def test_a_failure_leaves_the_old_rows_of_that_analysis_and_the_new_ones_of_the_
     assert current(two_sites.engine) == len(ANALYSES) - 1
 
 
-def test_two_at_once_compute_once(two_sites):
-    done = []
+def test_two_processes_at_once_compute_an_analysis_once(two_sites):
+    outcomes = []
     threads = [
-        threading.Thread(target=lambda: done.append(run_all(two_sites.engine, "test"))) for _ in range(3)
+        threading.Thread(target=lambda: outcomes.append(run_all(two_sites.engine, "test"))) for _ in range(3)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(sum(each.values()) for each in done) == [0, 0, len(ANALYSES)]
+    assert sorted(sum(outcome.values()) for outcome in outcomes) == [0, 0, len(ANALYSES)]
     with two_sites.engine.begin() as connection:
         assert connection.scalar(text("select count(distinct name) from analysis")) == len(ANALYSES)
 
 
-def test_a_study_that_is_not_there_or_not_scored(two_sites):
+def test_an_unknown_or_unscored_study_is_refused(two_sites):
     with pytest.raises(AnalysisError, match="there is no study 'other'; known: test"):
         run_all(two_sites.engine, "other")
     two_sites.study(["x"], [two_sites.model("x", 7, ["x"], ["Effusion"])], name="empty")
@@ -243,14 +246,14 @@ def test_the_report_is_the_same_bytes_for_the_same_results_on_one_core_and_on_al
         pages.append({file.name: file.read_bytes() for file in (tmp_path / name).iterdir()})
     assert pages[0] == pages[1]
     assert len(pages[0]) == 2 + 3 * 14
-    shown = pd.read_csv(tmp_path / "first" / "auc.csv")
+    table = pd.read_csv(tmp_path / "first" / "auc.csv")
     with two_sites.engine.begin() as connection:
         stored = results.performance(connection, "test")
-    assert len(shown) == len(stored)
-    np.testing.assert_allclose(shown["auc"], stored["auc"].astype(float), rtol=1e-12)
+    assert len(table) == len(stored)
+    np.testing.assert_allclose(table["auc"], stored["auc"].astype(float), rtol=1e-12)
 
 
-def test_results_of_one_rule_only(two_sites):
+def test_results_can_be_limited_to_one_rule(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         target, own = (results.agreement(connection, "test", rule) for rule in ("target", "own"))

@@ -35,7 +35,7 @@ def rows(world: World):
     return {(row["task"], row["measure"]): row for row in stored}, labels, scores
 
 
-def test_auc_is_put_together_on_the_logit_scale_over_sites_away_from_home(rows):
+def test_auc_is_pooled_on_the_logit_scale_over_sites_away_from_home(rows):
     stored, labels, scores = rows
     row = stored["Effusion", "auc"]
     assert (row["datasets"], row["n_sites"]) == ("north, south, west", 3)
@@ -60,7 +60,7 @@ def test_auc_is_put_together_on_the_logit_scale_over_sites_away_from_home(rows):
     assert row["next_lower"] < row["lower"] < row["value"] < row["upper"] < row["next_upper"]
 
 
-def test_every_measure_is_there_and_the_threshold_is_that_of_home(rows):
+def test_every_measure_is_pooled_at_the_threshold_from_home(rows):
     stored, labels, scores = rows
     assert {measure for task, measure in stored if task == "Effusion"} == {
         "auc",
@@ -74,7 +74,7 @@ def test_every_measure_is_there_and_the_threshold_is_that_of_home(rows):
     assert min(values) < stored["Effusion", "sensitivity"]["value"] < max(values)
 
 
-def test_a_finding_that_one_site_alone_has_is_not_put_together(rows):
+def test_a_finding_of_a_single_site_is_not_pooled(rows):
     assert not any(task == "Mass" for task, _ in rows[0])
 
 

@@ -17,32 +17,34 @@ from xray.tasks import TASK_INDEX
 EFFUSION = TASK_INDEX["Effusion"]
 
 
-def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
+def test_the_threshold_is_judged_on_its_dataset_and_at_other_hospitals(
+    two_sites, database, tmp_path, monkeypatch
+):
     monkeypatch.setenv("XRAY_DATABASE_URL", database)
     monkeypatch.setenv("XRAY_HOME", str(tmp_path / "home"))
     words = ["threshold", "x", "--task", "effusion", "--sensitivity", "0.8", "--study", "test"]
     result = CliRunner().invoke(cli, [*words, "--json"], catch_exceptions=False)
     report = json.loads(result.stdout)
     with two_sites.engine.begin() as connection:
-        here, there = load_tests(connection, load_study(connection, "test"))
-    label, score = here.cohort.labels[:, EFFUSION], here.ensemble("x")[:, EFFUSION]
-    choice = choose(label, score, here.cohort.patients, "sensitivity", 0.8)
-    assert report["dataset"] == here.dataset
+        own, elsewhere = load_tests(connection, load_study(connection, "test"))
+    label, score = own.cohort.labels[:, EFFUSION], own.ensemble("x")[:, EFFUSION]
+    choice = choose(label, score, own.cohort.patients, "sensitivity", 0.8)
+    assert report["dataset"] == own.dataset
     assert report["threshold"] == pytest.approx(expit(choice.threshold), abs=1e-12)
     assert report["measures"]["sensitivity"]["apparent"] >= 0.8
     (other,) = report["elsewhere"]
-    label, score = there.cohort.labels[:, EFFUSION], there.ensemble("x")[:, EFFUSION]
-    assert other["dataset"] == there.dataset
+    label, score = elsewhere.cohort.labels[:, EFFUSION], elsewhere.ensemble("x")[:, EFFUSION]
+    assert other["dataset"] == elsewhere.dataset
     assert other["sensitivity"]["value"] == pytest.approx(np.mean(score[label == 1] >= choice.threshold))
     assert other["specificity"]["value"] == pytest.approx(np.mean(score[label == 0] < choice.threshold))
     printed = CliRunner().invoke(cli, words, catch_exceptions=False).stdout
     assert "on further images" in printed
-    assert f"at {there.dataset}" in printed
+    assert f"at {elsewhere.dataset}" in printed
     assert CliRunner().invoke(cli, [*words, "--youden"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
-    ("model", "task", "dataset", "said"),
+    ("model", "task", "dataset", "message"),
     [
         ("nobody", "Effusion", None, "there is no model of study test 'nobody'"),
         ("x", "Effusions", None, "did you mean 'Effusion'"),
@@ -50,8 +52,8 @@ def test_here_and_elsewhere(two_sites, database, tmp_path, monkeypatch):
         ("x", "Hernia", None, "x scored no image that is labelled for Hernia"),
     ],
 )
-def test_what_is_not_there_is_named(two_sites, model, task, dataset, said):
-    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=said):
+def test_an_unknown_model_finding_or_dataset_is_named(two_sites, model, task, dataset, message):
+    with two_sites.engine.begin() as connection, pytest.raises(AnalysisError, match=message):
         threshold(connection, "test", model, task, "youden", dataset=dataset)
 
 

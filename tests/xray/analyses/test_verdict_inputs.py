@@ -33,13 +33,13 @@ def site(name, models=("vendor",), pictures=None, columns=None, knows=(0, 1, 2),
     labels = (rng.random((N, 3)) < 0.3).astype(np.float32)
     scores = (2.0 * labels + rng.normal(size=labels.shape)) * (-1 if flip else 1)
     pictures = np.arange(N) + 1000 * number if pictures is None else pictures
-    shown = Identities(pictures, pictures.copy(), np.zeros(N, bool), np.arange(N) + 1)
+    identities = Identities(pictures, pictures.copy(), np.zeros(N, bool), np.arange(N) + 1)
     evaluations, logits = [], {}
     for at, model in enumerate(models):
         of = Scored(10 * number + at, model, None, number, frozenset(knows), foreign=model == "vendor")
         evaluations.append(of)
         logits[of.evaluation_id] = (scores + at * rng.normal(size=scores.shape)).T.astype(np.float32)
-    cohort = StoredCohort(number, number, np.arange(N, dtype=np.int32), shown, labels)
+    cohort = StoredCohort(number, number, np.arange(N, dtype=np.int32), identities, labels)
     return stored.TestSet(name, name, cohort, tuple(evaluations), logits, columns or {})
 
 
@@ -57,7 +57,7 @@ def judged(a, b, ask=None, **parts):
 
 
 @pytest.mark.parametrize(
-    ("ask", "wanted"),
+    ("ask", "expected"),
     [
         (Questions(reference="a"), {"ab", "ac"}),
         (Questions(homes={"vendor": ("a", "b")}), {"ac", "bc"}),
@@ -66,15 +66,15 @@ def judged(a, b, ask=None, **parts):
         (Questions(homes={"other": ("a",)}), {"ab", "ba", "ac", "ca", "bc", "cb"}),
     ],
 )
-def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(ask, wanted):
+def test_sites_are_compared_with_the_reference_else_with_home_else_with_each_other(ask, expected):
     tests = [site(name) for name in "abc"] + [site("d", models=("else",))]
     pairs = list(causes.pairs(study(*tests), tests, ask))
-    assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == wanted
-    assert {at_home for *_, at_home, _ in pairs} == {len(wanted) < 6}
+    assert {a.dataset + b.dataset for _, _, a, b, _, _ in pairs} == expected
+    assert {at_home for *_, at_home, _ in pairs} == {len(expected) < 6}
 
 
 @pytest.mark.parametrize(
-    ("at_a", "at_b", "knows", "configurations", "used"),
+    ("at_a", "at_b", "knows", "configurations", "expected"),
     [
         (True, True, (0, 1, 2), {"own": ("b",)}, True),
         (False, True, (0, 1, 2), {"own": ("b",)}, False),
@@ -83,19 +83,21 @@ def test_sites_are_compared_with_the_reference_else_with_homes_else_each_other(a
         (True, True, (0, 1, 2), {}, False),
     ],
 )
-def test_a_witness_is_of_the_other_site_alone_and_scored_at_both(at_a, at_b, knows, configurations, used):
+def test_a_witness_is_trained_on_the_other_site_alone_and_scored_at_both(
+    at_a, at_b, knows, configurations, expected
+):
     a = site("a", ("vendor", "own") if at_a else ("vendor",), knows=knows)
     b = site("b", ("vendor", "own") if at_b else ("vendor",), knows=knows)
     pair = judged(a, b, configurations=configurations)
-    assert pair.witness == ("own" if used else None)
-    assert pair.evidence.witness == used
+    assert pair.witness == ("own" if expected else None)
+    assert pair.evidence.witness == expected
     rows = list(causes.compute(study(a, b, configurations=configurations), [a, b], Questions(reference="a")))
-    assert [len(row["evaluation_ids"]) for row in rows] == [4 if used else 2] * 3
-    network = "scores, labels and a network trained on b" if used else "scores and labels"
+    assert [len(row["evaluation_ids"]) for row in rows] == [4 if expected else 2] * 3
+    network = "scores, labels and a network trained on b" if expected else "scores and labels"
     assert {row["evidence"] for row in rows} == {network}
 
 
-def test_a_witness_knows_all_findings_that_are_judged():
+def test_a_witness_has_learned_every_judged_finding():
     a, b = site("a", ("vendor", "own")), site("b", ("vendor", "own"))
     limited = replace(b, evaluations=(b.evaluations[0], replace(b.evaluations[1], trained=frozenset({0, 1}))))
     assert judged(a, limited, configurations={"own": ("b",)}).witness is None
@@ -104,17 +106,17 @@ def test_a_witness_knows_all_findings_that_are_judged():
     assert judged(a, b, configurations={"own": ("b",)}).witness == "own"
 
 
-def test_age_sex_and_view_are_numbers_and_used_where_half_of_both_sites_know_them():
+def test_age_sex_and_view_are_used_when_half_of_both_sites_record_them():
     age = np.array([None] * (N // 2) + list(range(N // 2)), dtype=object)
     sex = np.array(["F", "M", "F", None] * (N // 4), dtype=object)
     view = np.array(["AP", "PA"] * (N // 2), dtype=object)
     a = site("a", columns={"age": age, "sex": sex, "view": view})
     b = site("b", columns={"age": age[::-1], "sex": sex, "view": np.array(["AP"] * N, dtype=object)})
-    made = causes._covariates(a, b)
-    assert list(made) == ["age", "sex", "view"]
-    np.testing.assert_array_equal(made["age"][0], [np.nan] * (N // 2) + list(range(N // 2)))
-    np.testing.assert_array_equal(made["sex"][0][:4], [1, 0, 1, np.nan])
-    np.testing.assert_array_equal(made["view"][0][:4], [1, 0, 1, 0])
+    covariates = causes._covariates(a, b)
+    assert list(covariates) == ["age", "sex", "view"]
+    np.testing.assert_array_equal(covariates["age"][0], [np.nan] * (N // 2) + list(range(N // 2)))
+    np.testing.assert_array_equal(covariates["sex"][0][:4], [1, 0, 1, np.nan])
+    np.testing.assert_array_equal(covariates["view"][0][:4], [1, 0, 1, 0])
     less = age.copy()
     less[-1] = None
     for of_a, of_b in ((less, age), (age, less)):
@@ -129,7 +131,7 @@ def test_age_sex_and_view_are_numbers_and_used_where_half_of_both_sites_know_the
     assert not judged(site("a"), site("b")).evidence.covariates
 
 
-def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
+def test_a_verdict_uses_the_models_scores_of_the_findings_it_learned():
     a, b = site("a", knows=(0, 2)), site("b", knows=(0, 2))
     pair = judged(a, b)
     labels = [of.cohort.labels.astype(float) for of in (a, b)]
@@ -161,7 +163,7 @@ def test_a_verdict_is_that_of_the_models_scores_of_the_findings_it_knows():
 @pytest.mark.parametrize(
     ("shared", "extra", "whole"), [(N, False, True), (N - 60, True, False), (0, True, None)]
 )
-def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared, extra, whole):
+def test_images_labelled_by_both_are_complete_only_when_they_are_all_images_of_both(shared, extra, whole):
     a = site("a")
     pictures = a.cohort.identities.pictures.copy()
     pictures[shared:] += 500_000
@@ -174,12 +176,14 @@ def test_pictures_that_both_labelled_are_whole_where_they_are_all_of_both(shared
         return
     assert set(of) == {0, 1, 2}
     assert {one.whole for one in of.values()} == {whole}
-    x, kept = a.ensemble("vendor")[:, 0], slice(0, shared)
-    cost = roc_auc_score(a.cohort.labels[kept, 0], x[kept]) - roc_auc_score(b.cohort.labels[kept, 0], x[kept])
+    x, shared_rows = a.ensemble("vendor")[:, 0], slice(0, shared)
+    cost = roc_auc_score(a.cohort.labels[shared_rows, 0], x[shared_rows]) - roc_auc_score(
+        b.cohort.labels[shared_rows, 0], x[shared_rows]
+    )
     assert of[0].loss == pytest.approx(cost)
 
 
-def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
+def test_reads_and_pipeline_scores_are_used_only_for_their_sites():
     a, b = site("a"), site("b")
     scores, labels = b.ensemble("vendor")[:, 1], b.cohort.labels[:, 1].astype(float)
     design = plan(scores, labels, 60)
@@ -210,20 +214,20 @@ def test_reads_and_pipeline_scores_are_of_the_sites_they_were_made_for():
     assert back.verdicts[1].through is None
 
 
-def test_copies_of_a_picture_that_say_two_things_say_nothing():
+def test_copies_of_a_picture_with_contradicting_labels_have_no_label():
     a, b = site("a"), site("b")
     pictures = np.r_[[7, 7, 8, 8, 9], np.arange(N - 5) + 90_000]
     a.cohort.labels[:5, 0] = [1, 0, 1, 1, np.nan]
-    shown = replace(a.cohort.identities, pictures=pictures)
+    identities = replace(a.cohort.identities, pictures=pictures)
     b_shown = replace(b.cohort.identities, pictures=np.r_[[9, 8, 7], np.arange(N - 3) + 70_000])
-    one, two = replace(a.cohort, identities=shown), replace(b.cohort, identities=b_shown)
+    one, two = replace(a.cohort, identities=identities), replace(b.cohort, identities=b_shown)
     labels, others = labels_of_shared(one, two)
     np.testing.assert_array_equal(labels[:, 0], [np.nan, 1, np.nan])
     np.testing.assert_array_equal(others, b.cohort.labels[[2, 1, 0]])
     np.testing.assert_array_equal(patients_of_shared(one, two), one.patients[[0, 2, 4]])
 
 
-def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
+def test_inverted_scores_are_reported_before_anything_else():
     a, b = site("a"), site("b", flip=True)
     rows = list(causes.compute(study(a, b), [a, b], Questions(reference="a")))
     assert all(row["resolve"].startswith(causes.INVERTED) for row in rows)
@@ -246,7 +250,7 @@ def test_scores_that_rank_the_wrong_way_round_are_said_before_anything_else():
 
 
 @pytest.mark.parametrize(("positives", "reason"), [(9, causes.FEW), (10, None)])
-def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
+def test_fewer_than_ten_patients_of_a_class_give_that_reason(positives, reason):
     assert FEWEST == 10
     a, b = site("a"), site("b")
     b.cohort.labels[:, 1] = 0
@@ -266,7 +270,7 @@ def test_fewer_than_ten_patients_of_a_class_are_the_reason(positives, reason):
     assert row["resolve"] == MORE
 
 
-def test_what_would_settle_it_names_the_study():
+def test_the_advice_that_settles_a_verdict_names_the_study():
     assert causes._by_command(f"do {PLAN}, or {PIPE}", "s") == f"do {PLAN} s, or {PIPE} s"
     assert causes._by_command(None, "s") is None
 
@@ -275,7 +279,7 @@ def verdict(*probability, alike=True):
     return Verdict(None, np.array(probability), *np.zeros((3, 4)), alike, "", "", "")
 
 
-def test_a_cause_is_in_doubt_between_where_it_is_ruled_out_and_where_it_is_named():
+def test_a_cause_is_in_doubt_between_the_limits_for_ruling_it_out_and_naming_it():
     of = verdict(0.25, 0.2501, 0.7499, 0.75)
     assert [in_doubt(of, cause, 3.0) for cause in range(4)] == [False, True, True, False]
     assert [in_doubt(of, cause, 2.0) for cause in range(4)] == [False, False, False, False]
@@ -290,7 +294,7 @@ def offers(rng, count, pieces):
     return [Offer(pair, task, 0.5, of) for task, of in enumerate(chances)]
 
 
-def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_budget():
+def test_a_finding_in_doubt_has_a_chance_for_every_part_of_the_budget():
     a, b = site("a"), site("b")
     b.cohort.labels[:, 2] = 0
     b.cohort.labels[:9, 2] = 1
@@ -301,8 +305,8 @@ def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_bud
         scores, labels = b.ensemble("vendor")[:, offer.task], b.cohort.labels[:, offer.task].astype(float)
         before = known_before(pair.evidence, offer.task, pair.verdicts[offer.task].probability)
         errors = [expected_se(scores, labels, plan(scores, labels, reads)) for reads in (30, 60, 90)]
-        wanted = [chance(before, pair.verdicts[offer.task].alike, error, 999.0) for error in errors]
-        assert offer.chances == pytest.approx([0, *wanted])
+        expected = [chance(before, pair.verdicts[offer.task].alike, error, 999.0) for error in errors]
+        assert offer.chances == pytest.approx([0, *expected])
         assert offer.probability == pair.verdicts[offer.task].probability[3]
     assert [offer.task for offer in _offers(study(a, b), pair, 1.0, 30, 100, "two")] == [1]
     assert list(_offers(study(a, b), pair, 1.0, 30, 100, "three")) == []
@@ -313,7 +317,7 @@ def test_a_finding_in_doubt_is_offered_with_its_chance_by_every_piece_of_the_bud
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_a_budget_is_split_as_no_other_split_settles_more(seed):
+def test_no_other_split_of_the_budget_settles_more(seed):
     several = offers(np.random.default_rng(seed), 3, 4)
     shares = _split(several, 25, 110)
     assert sum(reads for _, reads in shares) == 110
@@ -330,12 +334,12 @@ def test_a_budget_is_split_as_no_other_split_settles_more(seed):
     assert settled == pytest.approx(best)
 
 
-def test_a_budget_smaller_than_a_piece_is_spent_on_one():
+def test_a_budget_smaller_than_one_part_goes_to_one_finding():
     (share,) = _split(offers(np.random.default_rng(0), 2, 1), 20, 12)
     assert share[1] == 12
 
 
-def test_of_several_models_reads_are_planned_for_the_one_they_settle_likeliest():
+def test_with_several_models_reads_are_planned_for_the_likeliest_to_be_settled():
     one, *_ = offers(np.random.default_rng(0), 1, 2)
     chances = [np.array([0, 0.3, 0.4]), np.array([0, 0.1, 0.6]), np.array([0, 0.6, 0.2])]
     several = [replace(one, chances=of) for of in chances]
@@ -344,7 +348,7 @@ def test_of_several_models_reads_are_planned_for_the_one_they_settle_likeliest()
     assert [offer.task for offer in _one_each([*several, other])] == [0, 1]
 
 
-def test_rows_of_models_trained_here_say_what_their_scores_imply():
+def test_rows_of_models_trained_here_give_the_prevalence_their_scores_imply():
     a, b = (replace(site(name, ("at a", "at b")), dataset=name) for name in "ab")
     whole = study(a, b, configurations={"at a": ("a",), "at b": ("b",)})
     rows = list(images_or_labels.compute(whole, [a, b]))
@@ -356,24 +360,24 @@ def test_rows_of_models_trained_here_say_what_their_scores_imply():
         (2, 1),
         (2, 2),
     ]
-    there, back = images_or_labels._both_ways(a, b, "at a", "at b")
-    verdicts = images_or_labels.judge([pair.evidence[k] for pair in (there, back) for k in range(3)])
+    forward, back = images_or_labels._both_ways(a, b, "at a", "at b")
+    verdicts = images_or_labels.judge([pair.evidence[k] for pair in (forward, back) for k in range(3)])
     for row, of in zip(rows, verdicts, strict=True):
         assert row["reason"] is None
         assert (row["verdict"], row["basis"], row["p_adjusted"]) == (of.code, of.basis, of.p_adjusted)
         assert (row["assumption"], row["resolve"]) == (of.assumption or None, of.resolve or None)
     for row in rows[:3]:
         k = row["task_id"]
-        implied, se = there.tilting.implied[k], there.tilting.implied_se[k]
+        implied, se = forward.tilting.implied[k], forward.tilting.implied_se[k]
         bounds = [implied, implied - norm.ppf(0.975) * se, implied + norm.ppf(0.975) * se]
-        given = [row[f"implied_{name}"] for name in ("prevalence", "lower", "upper")]
-        assert given == pytest.approx(np.clip(bounds, 0, 1), abs=1e-4)
+        values = [row[f"implied_{name}"] for name in ("prevalence", "lower", "upper")]
+        assert values == pytest.approx(np.clip(bounds, 0, 1), abs=1e-4)
         for name, of, model in (("aa", a, "at a"), ("ab", b, "at a"), ("ba", a, "at b"), ("bb", b, "at b")):
             auc = roc_auc_score(of.cohort.labels[:, k], of.ensemble(model)[:, k])
             assert row[f"auc_{name}"] == pytest.approx(auc)
         assert row["prevalence_b"] == pytest.approx(b.cohort.labels[:, k].mean())
         assert (row["n_b"], row["n_pos_b"]) == (N, int((b.cohort.labels[:, k] == 1).sum()))
-        assert row["p_meaning"] == pytest.approx(there.evidence[k].meaning_p)
+        assert row["p_meaning"] == pytest.approx(forward.evidence[k].meaning_p)
     c = replace(site("c", ("at a", "at b", "at c")), dataset="c")
     three = [replace(site(name, ("at a", "at b", "at c")), dataset=name) for name in "ab"] + [c]
     several = study(*three, configurations={f"at {name}": (name,) for name in "abc"})

@@ -25,7 +25,7 @@ def leak(engine) -> None:
         leakage.record(connection, connection.execute(text("select id from protocol")).scalar_one())
 
 
-def test_no_leak_no_warning(two_sites):
+def test_results_without_a_leak_carry_no_warning(two_sites):
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
         leakage.record(connection, connection.execute(text("select id from protocol")).scalar_one())
@@ -56,16 +56,16 @@ def test_every_result_of_a_leaking_evaluation_carries_the_warning(two_sites):
     assert kappa.loc[~marked, "warning"].isna().all()
 
 
-def test_people_see_it(two_sites, tmp_path: Path, study_file):
+def test_the_warning_appears_in_table_and_page(two_sites, tmp_path: Path, study_file):
     leak(two_sites.engine)
     run_all(two_sites.engine, "test")
     with two_sites.engine.begin() as connection:
-        shown = auc_table(results.performance(connection, "test"))
+        table = auc_table(results.performance(connection, "test"))
         page = write_report(connection, study_file(tmp_path), tmp_path, []).read_text()
-    block = shown.split("Effusion\n")[1].split("\n\n")[0].splitlines()
+    block = table.split("Effusion\n")[1].split("\n\n")[0].splitlines()
     cells = {line.split()[0]: line for line in block[1:]}
     assert [name for name, line in cells.items() if "!(" in line] == ["x", "all"]
-    assert SAID in shown.splitlines()
+    assert SAID in table.splitlines()
     assert SAID in page
     sections = page.split("<section ")
     sentences = [s.split('"')[1] for s in sections if "can't be trusted" in s or "can&#39;t be trusted" in s]

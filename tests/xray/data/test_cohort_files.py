@@ -44,7 +44,7 @@ def elsewhere(server: Server, _template: str, request: pytest.FixtureRequest) ->
     return create_engine(server.url(name), poolclass=NullPool)
 
 
-def test_rebuilt_elsewhere_with_the_same_hashes(
+def test_cohorts_are_rebuilt_elsewhere_with_the_same_hashes(
     engine: Engine, elsewhere: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     add(engine, write_nih(tmp_path))
@@ -62,7 +62,9 @@ def test_rebuilt_elsewhere_with_the_same_hashes(
     assert {line.split(",")[0] for line in lines[2:]} == {"train", "validation", "test"}
 
 
-def test_paper_has_no_validation_part(engine: Engine, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_the_paper_protocol_exports_no_validation_part(
+    engine: Engine, tmp_path: Path, write_nih: WriteNih
+) -> None:
     add(engine, write_nih(tmp_path))
     assert '"validation"' not in exported(engine, PAPER)
 
@@ -83,7 +85,7 @@ def test_paper_has_no_validation_part(engine: Engine, tmp_path: Path, write_nih:
         (lambda s: s + 'test,"never closed\n' + "x" * 200_000, "can't be read: field larger"),
     ],
 )
-def test_a_file_that_is_not_what_it_says(
+def test_a_file_that_contradicts_its_hashes_is_refused(
     engine: Engine,
     elsewhere: Engine,
     tmp_path: Path,
@@ -108,7 +110,7 @@ def swap(content: str) -> str:
     return "\n".join(lines) + "\n"
 
 
-def test_other_labels_of_the_same_images_are_found(
+def test_other_labels_of_the_same_images_are_detected(
     engine: Engine, elsewhere: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     labels = write_nih(tmp_path)
@@ -120,7 +122,7 @@ def test_other_labels_of_the_same_images_are_found(
         imported(elsewhere, tmp_path / "split.csv")
 
 
-def test_other_cohorts_that_are_frozen_stay(
+def test_other_frozen_cohorts_stay(
     engine: Engine, elsewhere: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     add(engine, write_nih(tmp_path))

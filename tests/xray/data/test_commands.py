@@ -37,7 +37,7 @@ def run(database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Run:
     return call
 
 
-def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_commands_lead_from_label_files_to_an_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
     labels = write_nih(tmp_path, 40, *[f"x{i}.png,Cough,0,7,058Y,M,PA" for i in range(12)])
     added = run("dataset", "add", "nih", "--labels", labels, "--labels-only")
     assert "registered 80 images of 40 patients" in added.stdout
@@ -46,8 +46,8 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
     assert "and 2 more" in added.stderr
     assert "release of 2017" in added.stderr
     assert len(run("dataset", "quarantine", "nih", "--json").stdout.splitlines()) == 12
-    counted = json.loads(run("dataset", "counts", "nih", "--protocol", "paper", "--json").stdout)
-    assert counted["tasks"]["Mass"] == {"positive": 13, "negative": 27, "uncertain": 0, "not mentioned": 0}
+    counts = json.loads(run("dataset", "counts", "nih", "--protocol", "paper", "--json").stdout)
+    assert counts["tasks"]["Mass"] == {"positive": 13, "negative": 27, "uncertain": 0, "not mentioned": 0}
     explained = run("labels", "explain", "nih", "00000003_000.png").stdout
     assert re.search(r"under paper(.|\n)*Mass +positive +1 +Finding Labels +Mass\|Nodule", explained)
     assert "under corrected" in explained
@@ -59,7 +59,7 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
     split = tmp_path / "split.csv"
     run("cohort", "export", "nih", "--output", split)
     assert run("cohort", "export", "nih").stdout == split.read_text()
-    assert "frozen already, with the same hashes" in run("cohort", "import", split).stdout
+    assert "were frozen already, with the same hashes" in run("cohort", "import", split).stdout
     assert len(run("cohort", "list", "--json").stdout.splitlines()) == 5
     report = json.loads(
         run("audit", "leakage", "--protocol", "paper", "--protocol", "corrected", "--json").stdout
@@ -77,7 +77,7 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
 
 
 @pytest.mark.parametrize(
-    ("words", "said"),
+    ("words", "message"),
     [
         (["nih", "--labels", "F"], "--images DIR"),
         (["mine", "--labels", "F", "--labels-only"], "--source: expected one of"),
@@ -86,14 +86,16 @@ def test_from_files_to_audit(run: Run, tmp_path: Path, write_nih: WriteNih) -> N
         (["nih", "--labels", "F", "--images", "D", "--labels-only"], "choose one of"),
     ],
 )
-def test_wrong_use_is_said(tmp_path: Path, write_nih: WriteNih, words: list[str], said: str) -> None:
+def test_a_usage_error_names_the_option(
+    tmp_path: Path, write_nih: WriteNih, words: list[str], message: str
+) -> None:
     stands_for = {"F": str(write_nih(tmp_path)), "D": str(tmp_path)}
     result = CliRunner().invoke(cli, ["dataset", "add", *(stands_for.get(word, word) for word in words)])
     assert result.exit_code == 2
-    assert said in result.output
+    assert message in result.output
 
 
-def test_table_a1_of_files_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_table_a1_names_the_cells_that_differ(run: Run, tmp_path: Path, write_nih: WriteNih) -> None:
     write_nih(tmp_path / "labels/nih")
     result = run("verify", "table-a1", "--labels", tmp_path / "labels", "--json", code=1)
     report = json.loads(result.stdout)
@@ -106,7 +108,7 @@ def test_table_a1_of_files_that_differ(run: Run, tmp_path: Path, write_nih: Writ
     assert isinstance(result.exception, XrayError)
 
 
-def test_table_a1_of_the_published_files(run: Run) -> None:
+def test_table_a1_of_the_published_files_is_equal(run: Run) -> None:
     folder = ROOT / "../shared/data/labels"
     if not folder.is_dir():
         pytest.skip("the published label files are not there")
@@ -117,24 +119,26 @@ def test_table_a1_of_the_published_files(run: Run) -> None:
     assert set(report) == set(published_datasets())
 
 
-def test_counts_of_the_published_files(run: Run) -> None:
+def test_counts_of_the_published_files_are_reproduced(run: Run) -> None:
     """The fourteen numbers of the released code's NIH test half (protocol §6, seen in its output)."""
     file = ROOT / "../shared/data/labels/Data_Entry_2017.csv.gz"
     if not file.is_file():
         pytest.skip("the published label files are not there")
     run("dataset", "add", "nih", "--labels", file, "--labels-only")
-    counted = json.loads(
+    counts = json.loads(
         run("dataset", "counts", "nih", "--protocol", "paper", "--part", "test", "--json").stdout
     )
-    assert counted["images"] == 15_403
-    assert {task: states["positive"] for task, states in counted["tasks"].items() if states["positive"]} == {
+    assert counts["images"] == 15_403
+    assert {task: states["positive"] for task, states in counts["tasks"].items() if states["positive"]} == {
         "Atelectasis": 866, "Consolidation": 203, "Infiltration": 1809, "Pneumothorax": 136, "Edema": 41,
         "Emphysema": 126, "Fibrosis": 292, "Effusion": 656, "Pneumonia": 87, "Pleural_Thickening": 379,
         "Cardiomegaly": 399, "Nodule": 806, "Mass": 614, "Hernia": 39,
     }  # fmt: skip
 
 
-def test_a_reader_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_custom_reader_of_the_docs_works(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The worked example of docs/add-a-dataset.md, installed as pip would: module and entry point."""
     page = (ROOT / "docs/add-a-dataset.md").read_text(encoding="utf-8")
     code, project = (re.search(rf"```{kind}\n(.*?)```", page, re.S) for kind in ("python", "toml"))
@@ -160,8 +164,8 @@ def test_a_reader_of_ones_own(run: Run, tmp_path: Path, monkeypatch: pytest.Monk
     result = run(*words)
     assert "registered 40 images" in result.stdout
     assert "films.csv, row 42, image f99: column 'mass': 'perhaps'" in result.stderr
-    counted = json.loads(run("dataset", "counts", "clinic", "--json").stdout)["tasks"]["Mass"]
-    assert counted == {"positive": 10, "negative": 10, "uncertain": 10, "not mentioned": 10}
+    counts = json.loads(run("dataset", "counts", "clinic", "--json").stdout)["tasks"]["Mass"]
+    assert counts == {"positive": 10, "negative": 10, "uncertain": 10, "not mentioned": 10}
     assert "yes" in run("labels", "explain", "clinic", "f0").stdout
     sys.modules.pop("clinic_reader", None)
 

@@ -27,7 +27,7 @@ def nih(engine: Engine, tmp_path: Path, write_nih: Callable[..., Path]) -> Regis
         return read_named(connection, "nih", terms=True)
 
 
-def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
+def test_a_comparison_counts_and_lists_the_images_that_change(nih: RegisteredDataset) -> None:
     comparison = compare(nih, PAPER, CORRECTED)
     assert comparison["images"]["rows"] == {"first": 32, "second": 31}
     assert (
@@ -51,9 +51,9 @@ def test_counts_and_images_that_change(nih: RegisteredDataset) -> None:
     assert rules["augmentation.scale"] == {"rule": "augmentation.scale", "first": 0.15, "second": 0.1}
     assert "datasets.nih.views" in rules
     changes = image_changes(nih, PAPER, CORRECTED)
-    named = {change["image"]: change for change in changes}
-    assert named["c.png"]["second"] == "" != named["c.png"]["first"]
-    assert named["b.png"]["first"] == ""
+    by_image = {change["image"]: change for change in changes}
+    assert by_image["c.png"]["second"] == "" != by_image["c.png"]["first"]
+    assert by_image["b.png"]["first"] == ""
     moved = [
         c for c in changes if c["first"] and c["second"] and (c["first"] == "test") != (c["second"] == "test")
     ]
@@ -65,7 +65,7 @@ def test_a_protocol_differs_nowhere_from_itself(nih: RegisteredDataset) -> None:
     assert image_changes(nih, CORRECTED, CORRECTED) == []
 
 
-def test_explained_from_the_database(nih: RegisteredDataset) -> None:
+def test_an_image_is_explained_from_the_database(nih: RegisteredDataset) -> None:
     paper, corrected = (explain_image(nih, "a.png", protocol) for protocol in (PAPER, CORRECTED))
     assert paper.part in ("train", "test")
     assert corrected.part is None

@@ -25,11 +25,11 @@ def run(database, tmp_path, monkeypatch):
     return call
 
 
-def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, tmp_path: Path) -> None:
+def test_a_workbook_of_yes_and_no_registers_the_same_data_as_the_clean_manifest(run, tmp_path: Path) -> None:
     as_they_write(clean(), "Yes", "No").assign(TB="No").to_excel(tmp_path / "e.xlsx", index=False)
     clean().assign(Tuberculosis="0").to_csv(tmp_path / "clean.csv", index=False)
     run("dataset", "draft", tmp_path / "e.xlsx", "-o", tmp_path / "hospital.toml")
-    asked = (
+    command = (
         "dataset",
         "add",
         "hospital",
@@ -40,11 +40,11 @@ def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, 
         "--labels-only",
     )
 
-    dry = run(*asked, "--dry-run")
-    assert "hospital: would be 60 images of 40 patients; nothing was registered" in dry.stdout
+    dry = run(*command, "--dry-run")
+    assert "hospital: dry run, 60 images of 40 patients; nothing was registered" in dry.stdout
     assert "no dataset yet" in run("dataset", "list").output
 
-    result = run(*asked)
+    result = run(*command)
     assert "hospital: registered 60 images of 40 patients" in result.stdout
     for words in ("workbook", "Pleural effusion  Effusion", "TB                Tuberculosis", "views: taken"):
         assert words in result.stdout
@@ -53,7 +53,7 @@ def test_a_workbook_with_yes_and_no_is_registered_as_the_clean_manifest_is(run, 
         *("--finding", "TB"),
     )
     counts = [json.loads(run("dataset", "counts", name, "--json").stdout) for name in ("hospital", "plain")]
-    assert [each.pop("dataset") for each in counts] == ["hospital", "plain"]
+    assert [row.pop("dataset") for row in counts] == ["hospital", "plain"]
     assert counts[0] == counts[1]
     assert counts[0]["tasks"]["Tuberculosis"]["negative"] == 60
 

@@ -34,7 +34,7 @@ class Row:
     content: str | None = None
 
 
-def put(engine: Engine, dataset: str, site: str, rows: Sequence[Row]) -> None:
+def register_rows(engine: Engine, dataset: str, site: str, rows: Sequence[Row]) -> None:
     """Register the rows; of a published source, so that a second row with an equal picture is kept."""
     frame = pd.DataFrame({"image": [row.name for row in rows]}, dtype=object)
     frame["patient"] = pd.Series([row.patient for row in rows], dtype=object)
@@ -43,14 +43,14 @@ def put(engine: Engine, dataset: str, site: str, rows: Sequence[Row]) -> None:
     frame["original"] = [row.original or "" for row in rows]
     states = np.zeros((len(rows), len(TASKS)), np.int8)
     table = SourceTable(frame, states, np.full(states.shape, "0", dtype=object))
-    seen = [
+    frames = [
         PictureFacts(row.content or f"{site}/{row.name}", f"{0:064x}", 64, 64, 0, 200, 255) for row in rows
     ]
     with_pixels = any(row.content for row in rows)
     with engine.begin() as connection:
         register(
             connection, dataset, site, "nih", table, Path("/pictures") if with_pixels else None,
-            contents=seen if with_pixels else None,
+            contents=frames if with_pixels else None,
         )  # fmt: skip
 
 
@@ -68,7 +68,7 @@ def stored(engine: Engine) -> dict[tuple[str, str], tuple[int, int]]:
 
 def assert_well(engine: Engine) -> None:
     with engine.connect() as connection:
-        assert [each.audit.name for each in run(connection) if each.rows] == []
+        assert [outcome.audit.name for outcome in run(connection) if outcome.rows] == []
 
 
 def slowly(
@@ -93,26 +93,26 @@ def slowly(
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
+def test_identities_in_random_worlds_equal_those_of_a_plain_loop(engine: Engine, seed: int) -> None:
     """Three sites, five registrations: names, copies, contents and patients at random; told at once or later."""
-    chosen = random.Random(seed)
+    generator = random.Random(seed)
     images: dict[tuple[str, str], Row] = {}
     for number in range(5):
-        site = chosen.choice(["a", "b", "c"])
-        with_pixels = chosen.random() < 0.7
+        site = generator.choice(["a", "b", "c"])
+        with_pixels = generator.random() < 0.7
         rows = []
-        for name in chosen.sample([f"i{k}" for k in range(12)], 6):
+        for name in generator.sample([f"i{k}" for k in range(12)], 6):
             before = images.get((site, name), Row(name))
             row = Row(
                 name,
-                before.patient or chosen.choice([None, *(f"p{k}" for k in range(8))]),
+                before.patient or generator.choice([None, *(f"p{k}" for k in range(8))]),
                 before.original
-                or chosen.choice([None, None, None, *(f"i{k}" for k in range(12) if f"i{k}" != name)]),
-                before.content or f"pixels {chosen.randrange(25)}" if with_pixels else None,
+                or generator.choice([None, None, None, *(f"i{k}" for k in range(12) if f"i{k}" != name)]),
+                before.content or f"pixels {generator.randrange(25)}" if with_pixels else None,
             )
             rows.append(row)
             images[site, name] = Row(name, row.patient, row.original, row.content or before.content)
-        put(engine, f"dataset {number}", site, rows)
+        register_rows(engine, f"dataset {number}", site, rows)
         result = stored(engine)
         for index, expected in enumerate(slowly(images)):
             groups: dict[int, set[tuple[str, str]]] = {}
@@ -126,28 +126,30 @@ def test_random_worlds_against_a_plain_loop(engine: Engine, seed: int) -> None:
         ) == 0  # fmt: skip
 
 
-def test_a_chain_of_copies_is_one_picture(engine: Engine) -> None:
-    put(engine, "first", "here", [Row("x", "1"), Row("y", "2")])
-    put(engine, "copies", "here", [Row("copy", None, "x"), Row("copy of the copy", None, "copy")])
+def test_a_chain_of_copies_is_one_image(engine: Engine) -> None:
+    register_rows(engine, "first", "here", [Row("x", "1"), Row("y", "2")])
+    register_rows(engine, "copies", "here", [Row("copy", None, "x"), Row("copy of the copy", None, "copy")])
     rows = stored(engine)
     assert len({rows["here", name] for name in ("x", "copy", "copy of the copy")}) == 1
     assert rows["here", "y"] not in {rows["here", "x"]}
 
 
-def test_copies_of_an_original_that_is_not_here_are_one(engine: Engine) -> None:
-    put(engine, "copies", "here", [Row("one", None, "absent"), Row("two", None, "absent"), Row("three")])
+def test_copies_of_an_unregistered_original_are_one_image(engine: Engine) -> None:
+    register_rows(
+        engine, "copies", "here", [Row("one", None, "absent"), Row("two", None, "absent"), Row("three")]
+    )
     rows = stored(engine)
     assert rows["here", "one"] == rows["here", "two"] != rows["here", "three"]
 
 
-def test_a_name_at_two_sites_is_two_patients_unless_a_picture_says_otherwise(engine: Engine) -> None:
-    put(
+def test_a_name_at_two_sites_is_two_patients_unless_they_share_a_picture(engine: Engine) -> None:
+    register_rows(
         engine,
         "a",
         "a",
         [Row("i1", "7", None, "same"), Row("i2", "7", None, "a2"), Row("i3", "8", None, "a3")],
     )
-    put(
+    register_rows(
         engine,
         "b",
         "b",
@@ -167,17 +169,15 @@ def parts_of(engine: Engine):
         with engine.connect() as connection:
             dataset = read_named(connection, name)
         protocol = load_protocol("corrected")
-        chosen = select(dataset.table, dataset.labeller, protocol)
-        names = dataset.table.rows["image"].iloc[chosen.index].tolist()
-        split = parts(chosen, dataset.table, dataset.site, protocol)
-        return {names[row]: part for part, taken in split.items() for row in taken.tolist()}
+        selection = select(dataset.table, dataset.labeller, protocol)
+        names = dataset.table.rows["image"].iloc[selection.index].tolist()
+        split = parts(selection, dataset.table, dataset.site, protocol)
+        return {names[row]: part for part, selected in split.items() for row in selected.tolist()}
 
     return cut
 
 
-def test_patients_stay_where_they_are_when_more_becomes_known(
-    engine: Engine, tmp_path: Path, parts_of
-) -> None:
+def test_patients_keep_their_part_when_more_becomes_known(engine: Engine, tmp_path: Path, parts_of) -> None:
     """Frozen with nobody's name; later a dataset names the patients: all their images stand where the first stood."""
 
     def add(name: str, rows: list[str]) -> None:
@@ -203,22 +203,22 @@ def test_patients_stay_where_they_are_when_more_becomes_known(
         assert connection.scalar(text("select count(*) from patient where name is null")) == 0
 
 
-def test_one_image_of_a_patient_who_has_two_names(engine: Engine) -> None:
+def test_a_patient_with_two_names_counts_once(engine: Engine) -> None:
     """`corrected` takes the first image of each patient; the released code went by the names."""
     rows = [Row("i1", "1", None, "same"), Row("i2", "2", None, "same"), Row("i3", "2", None, "other")]
-    put(engine, "mine", "here", rows)
+    register_rows(engine, "mine", "here", rows)
     with engine.connect() as connection:
         table = read_named(connection, "mine").table
-        counted = connection.scalar(text("select count(*) from patient"))
+        n_patients = connection.scalar(text("select count(*) from patient"))
     table.rows["view"] = table.rows["View Position"] = "PA"
     assert select(table, "nih", load_protocol("corrected")).index.tolist() == [0]
     assert select(table, "nih", load_protocol("paper")).index.tolist() == [0, 1]
-    assert counted == 1
+    assert n_patients == 1
 
 
-def test_results_of_images_that_are_other_ones_now_are_stale(engine: Engine) -> None:
-    put(engine, "a", "here", [Row("i1", "1"), Row("i2", "2")])
-    put(engine, "b", "here", [Row("i3", "3")])
+def test_results_are_stale_when_identities_of_images_change(engine: Engine) -> None:
+    register_rows(engine, "a", "here", [Row("i1", "1"), Row("i2", "2")])
+    register_rows(engine, "b", "here", [Row("i3", "3")])
     with engine.begin() as connection:
         for study, dataset in (("of a", "a"), ("of b", "b")):
             analysis_id = connection.scalar(
@@ -233,7 +233,7 @@ def test_results_of_images_that_are_other_ones_now_are_stale(engine: Engine) -> 
                 text("insert into analysis (study_id, name, fingerprint) values (:s, 'auc', 'now')"),
                 {"s": analysis_id},
             )
-    put(engine, "links", "here", [Row("i1", "1", "i2")])
+    register_rows(engine, "links", "here", [Row("i1", "1", "i2")])
     with engine.connect() as connection:
         stale = connection.execute(
             text("select study.name, fingerprint from analysis join study on study.id = study_id order by 1")

@@ -27,23 +27,23 @@ MEMBERS = st.lists(st.tuples(st.integers(0, 8), st.integers(0, 5), st.booleans()
 
 def member(rows: list[tuple[int, int, bool, bool]]) -> Member:
     columns = np.array(rows, dtype=np.int64).reshape(-1, 4)
-    shown = Identities(columns[:, 0], columns[:, 1], columns[:, 3] == 1, columns[:, 1])
-    return Member(shown, {3: columns[:, 2].astype(bool)})
+    identities = Identities(columns[:, 0], columns[:, 1], columns[:, 3] == 1, columns[:, 1])
+    return Member(identities, {3: columns[:, 2].astype(bool)})
 
 
 @given(MEMBERS, MEMBERS)
 @settings(max_examples=100, deadline=None)
-def test_overlap_equals_a_count_row_by_row(
+def test_overlap_equals_a_row_by_row_count(
     train: list[tuple[int, int, bool, bool]], test: list[tuple[int, int, bool, bool]]
 ) -> None:
-    def counted(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
+    def count(rows: list[tuple[int, int, bool, bool]]) -> dict[str, int]:
         image = [any(row[0] == other[0] for other in train) for row in rows]
         patient = [any(row[1] == other[1] for other in train) for row in rows]
         unnamed = sum(row[3] for row in rows)
         return {"n": len(rows), "n_image": sum(image), "n_patient": sum(patient), "n_unknown": unnamed}
 
-    expected: list[dict[str, Any]] = [{"task_id": None} | counted(test)]
-    positive = {"task_id": 3} | counted([row for row in test if row[2]])
+    expected: list[dict[str, Any]] = [{"task_id": None} | count(test)]
+    positive = {"task_id": 3} | count([row for row in test if row[2]])
     assert overlap(member(train), member(test)) == expected + [positive] * (positive["n_patient"] > 0)
 
 
@@ -52,7 +52,7 @@ def add(engine: Engine, name: str, labels: Path) -> None:
     register_request(engine, request, "corrected")
 
 
-def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_path: Path) -> None:
+def test_copies_leak_under_paper_but_not_under_corrected(engine: Engine, tmp_path: Path) -> None:
     write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     add(engine, "rsna", tmp_path / "stage_2_train_labels.csv")
@@ -68,7 +68,7 @@ def test_copies_leak_under_paper_and_not_under_corrected(engine: Engine, tmp_pat
     assert pairs == 2 * 2 + 4 * 2
 
 
-def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp_path: Path) -> None:
+def test_models_evaluated_on_training_images_are_marked(engine: Engine, tmp_path: Path) -> None:
     write_family(tmp_path)
     add(engine, "nih", tmp_path / "Data_Entry_2017.csv")
     with engine.begin() as connection:
@@ -106,7 +106,7 @@ def test_models_and_evaluations_on_what_they_know_are_marked(engine: Engine, tmp
         assert marked == [("rsna", leak.n_image)]
 
 
-def test_what_is_learnt_of_an_image_later_counts(engine: Engine, tmp_path: Path) -> None:
+def test_copies_that_become_known_later_count(engine: Engine, tmp_path: Path) -> None:
     rows = "\n".join(f"i{i},,{i}.png,1" for i in range(30))
     (tmp_path / "a.csv").write_text(f"image_id,patient_id,path,Mass\n{rows}")
     for name in ("a", "b"):
@@ -156,13 +156,13 @@ def leak(engine: Engine, protocol: str, train: str, test: str, task: str | None 
         ).one()
 
 
-def test_published_leaks_of_paper(real: Engine) -> None:
+def test_the_paper_protocol_has_the_published_leaks(real: Engine) -> None:
     assert leak(real, "paper", "nih", "google") == (848, 129, 419)
     assert leak(real, "paper", "rsna", "rsna", "Pneumonia") == (4_751, 1_781, 1_781)
     assert leak(real, "paper", "rsna", "rsna", "Lung Opacity") == (4_751, 1_781, 1_781)
 
 
-def test_corrected_leaks_nothing(real: Engine) -> None:
+def test_the_corrected_protocol_leaks_nothing(real: Engine) -> None:
     with real.connect() as connection:
         pairs, leaking = connection.execute(
             text(
@@ -174,17 +174,19 @@ def test_corrected_leaks_nothing(real: Engine) -> None:
     assert (pairs, leaking) == (3 * 2 * 3, 0)
 
 
-def test_googles_and_nihs_labels_of_pneumothorax(real: Engine, published: dict[str, SourceTable]) -> None:
+def test_agreement_of_googles_and_nihs_pneumothorax_labels_is_reproduced(
+    real: Engine, published: dict[str, SourceTable]
+) -> None:
     from sklearn.metrics import cohen_kappa_score, confusion_matrix
 
     with real.connect() as connection:
         (result,) = labeller_agreement(connection, "google", "nih")
     google, nih = (published[name].rows for name in ("google", "nih"))
     both = google.merge(nih, on="image", suffixes=("_g", "_n"))
-    ours = (both["Pneumothorax"] == "YES").to_numpy(int)
-    theirs = both["Finding Labels_n"].str.contains("Pneumothorax").to_numpy(int)
+    google_calls = (both["Pneumothorax"] == "YES").to_numpy(int)
+    nih_calls = both["Finding Labels_n"].str.contains("Pneumothorax").to_numpy(int)
     assert (result.task, result.n) == ("Pneumothorax", len(both))
-    assert result.kappa.value == pytest.approx(cohen_kappa_score(ours, theirs), abs=1e-12)
-    counted = [result.both_negative, result.second_only, result.first_only, result.both_positive]
-    assert counted == confusion_matrix(ours, theirs).ravel().tolist()
-    assert result.pabak.value == pytest.approx(2 * np.mean(ours == theirs) - 1)
+    assert result.kappa.value == pytest.approx(cohen_kappa_score(google_calls, nih_calls), abs=1e-12)
+    cells = [result.both_negative, result.second_only, result.first_only, result.both_positive]
+    assert cells == confusion_matrix(google_calls, nih_calls).ravel().tolist()
+    assert result.pabak.value == pytest.approx(2 * np.mean(google_calls == nih_calls) - 1)

@@ -103,7 +103,7 @@ def in_order(table: SourceTable) -> tuple[pd.DataFrame, np.ndarray]:
 @pytest.mark.parametrize(
     "write", [write_xlsx, write_latin, write_utf16_tabs, write_parquet, write_long, write_listed]
 )
-def test_a_drafted_mapping_reads_the_same_data_from_any_file(
+def test_a_drafted_mapping_reads_the_same_data_from_every_file_type(
     tmp_path: Path, write: Callable[[Path], Path]
 ) -> None:
     path = write(tmp_path)
@@ -117,7 +117,7 @@ def test_a_drafted_mapping_reads_the_same_data_from_any_file(
     np.testing.assert_array_equal(states, expected_states)
 
 
-def test_labels_of_studies_go_to_each_of_their_pictures(tmp_path: Path) -> None:
+def test_labels_of_a_study_apply_to_each_of_its_pictures(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text("Accession,Patient,Effusion\nA1,p1,1\nA2,p2,0\nA3,p3,1\n")
     (tmp_path / "pictures.csv").write_text(
         "name;study;file\ni1;A1;a.png\ni2;A1;b.png\ni3;A2;c.png\ni4;A9;d.png\n"
@@ -131,7 +131,7 @@ def test_labels_of_studies_go_to_each_of_their_pictures(tmp_path: Path) -> None:
     assert {(entry.file, entry.row) for entry in table.quarantine} == {("labels.csv", 4), ("pictures.csv", 5)}
 
 
-def test_rows_of_a_long_table_that_disagree_say_nothing(tmp_path: Path) -> None:
+def test_contradicting_rows_of_a_long_table_give_no_label(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text(
         "image,finding,value\na,Mass,1\na,Mass,0\na,Edema,1\nb,Mass,0\nb,Edema,x\n,Mass,1\n"
     )
@@ -144,7 +144,7 @@ def test_rows_of_a_long_table_that_disagree_say_nothing(tmp_path: Path) -> None:
     assert sorted(entry.row or 0 for entry in table.quarantine) == [3, 6, 7]
 
 
-def test_an_empty_list_says_nothing(tmp_path: Path) -> None:
+def test_an_empty_list_gives_no_label(tmp_path: Path) -> None:
     (tmp_path / "l.csv").write_text("image,dx\na,Mass\nb,\nc,No Finding\nd,Cough\n")
     table = read_mapped(tmp_path / "l.csv", None, mapping_of({"terms": {"column": "dx"}}, "m"))
     assert table.states[:, TASK_INDEX["Mass"]].tolist() == [1, NOT_MENTIONED, 0, NOT_MENTIONED]
@@ -169,7 +169,7 @@ def test_every_fault_of_a_mapping_is_named(keys: dict[str, object], words: list[
         assert word in str(failure.value)
 
 
-def test_a_mapping_that_names_no_column_or_finding(tmp_path: Path) -> None:
+def test_a_mapping_without_a_column_or_finding_is_refused(tmp_path: Path) -> None:
     clean().to_csv(tmp_path / "c.csv", index=False)
     keys = {"columns": {"view": "veiw"}, "findings": {"Effusion": "Efusion", "nowhere": "Mass"}}
     with pytest.raises(ManifestError) as failure:
@@ -178,7 +178,7 @@ def test_a_mapping_that_names_no_column_or_finding(tmp_path: Path) -> None:
         assert word in str(failure.value)
 
 
-def test_a_finding_with_its_words_turned_round_is_told_how_to_write_it(tmp_path: Path) -> None:
+def test_a_finding_with_key_and_word_swapped_is_told_how_to_write_it(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("Bild,Erguss\na,1\n")
     mapping = mapping_of({"columns": {"image": "Bild"}, "findings": {"Effusion": "Erguss"}}, "m.toml")
     with pytest.raises(

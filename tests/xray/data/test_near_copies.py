@@ -17,15 +17,15 @@ HASHES = st.lists(st.integers(0, 2**256 - 1), max_size=8)
 
 @given(HASHES, st.integers(0, 140))
 @settings(max_examples=60, deadline=None)
-def test_every_pair_within_the_distance(hashes: list[int], distance: int) -> None:
-    hashes = [*hashes, *(each ^ (1 << 255 | 1 << 64 | 1) for each in hashes[:2])]
+def test_every_pair_within_the_distance_is_found(hashes: list[int], distance: int) -> None:
+    hashes = [*hashes, *(value ^ (1 << 255 | 1 << 64 | 1) for value in hashes[:2])]
     expected = [
         (i, j, (hashes[i] ^ hashes[j]).bit_count())
         for i in range(len(hashes))
         for j in range(i + 1, len(hashes))
         if (hashes[i] ^ hashes[j]).bit_count() <= distance
     ]
-    pairs = near_pairs([f"{each:064x}" for each in hashes], distance)
+    pairs = near_pairs([f"{value:064x}" for value in hashes], distance)
     assert sorted(pairs) == sorted(expected)
     assert [bits for *_, bits in pairs] == sorted(bits for *_, bits in expected)
 
@@ -43,10 +43,12 @@ def test_a_smaller_darker_copy_at_another_site_is_found(engine: Engine, tmp_path
         rows = ["image_id,patient_id,path,Mass"]
         for i in range(30):
             seed = 0 if i == 0 else i + (100 if site == "there" else 0)
-            drawn = picture(seed)
+            original = picture(seed)
             if (site, i) == ("there", 0):
-                drawn = drawn.resize((96, 96)).filter(ImageFilter.GaussianBlur(0.7)).point(lambda v: v * 0.8)
-            drawn.save(folder / f"{i}.png")
+                original = (
+                    original.resize((96, 96)).filter(ImageFilter.GaussianBlur(0.7)).point(lambda v: v * 0.8)
+                )
+            original.save(folder / f"{i}.png")
             rows.append(f"{site}{i},{site}-p{i},{i}.png,{i % 2}")
         (folder / "labels.csv").write_text("\n".join(rows))
         request = DatasetRequest(site, site, "manifest", folder / "labels.csv", folder, None)
@@ -58,8 +60,8 @@ def test_a_smaller_darker_copy_at_another_site_is_found(engine: Engine, tmp_path
     assert {pair["patient"], pair["other_patient"]} == {"here-p0", "there-p0"}
     assert 0 <= pair["bits"] <= 24
     assert len(everything) == 60 * 59 // 2
-    crossing = [each for each in everything if each["across"]]
+    crossing = [pair for pair in everything if pair["across"]]
     assert crossing
     assert all(
-        "test" in line and line.startswith("corrected: ") for each in crossing for line in each["across"]
+        "test" in line and line.startswith("corrected: ") for pair in crossing for line in pair["across"]
     )

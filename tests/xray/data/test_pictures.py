@@ -58,7 +58,7 @@ def read(engine: Engine):
     return dataset
 
 
-def test_pictures_that_were_replaced_are_named_and_nothing_is_lost(add, read, home, tmp_path):
+def test_replaced_pictures_are_named_and_nothing_is_lost(add, read, home, tmp_path):
     """A re-export with another window: same names, same sizes, even the same time of change."""
     draw(tmp_path / "data")
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "data/img").iterdir()}
@@ -95,7 +95,7 @@ def test_one_picture_that_changes_between_two_sizes_is_named(add, read, home, tm
     assert len(pixel_cache(read(), home, SIZE, "centre")) == N
 
 
-def test_a_folder_that_moved_is_registered_again_and_costs_nothing(add, read, home, tmp_path, monkeypatch):
+def test_registering_a_moved_folder_prepares_nothing_again(add, read, home, tmp_path, monkeypatch):
     draw(tmp_path / "data")
     add(tmp_path / "data")
     before = pixel_cache(read(), home, SIZE, "centre")
@@ -111,9 +111,7 @@ def test_a_folder_that_moved_is_registered_again_and_costs_nothing(add, read, ho
     assert len(pixel_cache(read(), home, 2 * SIZE, "centre")) == N
 
 
-def test_a_new_place_where_a_picture_is_missing_keeps_that_one_where_it_was(
-    engine, add, read, home, tmp_path
-):
+def test_a_picture_missing_from_the_new_folder_keeps_its_old_path(engine, add, read, home, tmp_path):
     draw(tmp_path / "data")
     add(tmp_path / "data")
     draw(tmp_path / "copy")
@@ -137,7 +135,7 @@ def test_the_same_pictures_under_two_names_are_prepared_once(add, read, home, tm
     assert len(list((home / "pixels").iterdir())) == 1
 
 
-def test_pictures_in_the_home_have_paths_that_move_with_it(add, read, home):
+def test_paths_of_pictures_in_the_home_are_relative_to_it(add, read, home):
     draw(home / "my pictures")
     add(home / "my pictures")
     assert read().table.rows["path"][0] == "my pictures/img/00.png"
@@ -145,7 +143,7 @@ def test_pictures_in_the_home_have_paths_that_move_with_it(add, read, home):
     assert len(pixel_cache(read(), home.with_name("elsewhere"), SIZE, "centre")) == N
 
 
-def test_a_cache_of_the_earlier_format_makes_room_for_the_new(add, read, home, tmp_path):
+def test_a_cache_of_an_earlier_format_is_replaced(add, read, home, tmp_path):
     draw(tmp_path / "data")
     add(tmp_path / "data")
     earlier = home / "pixels" / f"a-{read().id}-{SIZE}-centre"
@@ -178,10 +176,10 @@ def of_a_home(add, read, home, database, tmp_path, monkeypatch, capsys):
 
     def run(*arguments: str) -> tuple[int, list[str], str]:
         capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
+        with pytest.raises(SystemExit) as caught:
             main(list(arguments))
         printed = capsys.readouterr()
-        return int(ended.value.code or 0), printed.out.splitlines(), printed.err
+        return int(caught.value.code or 0), printed.out.splitlines(), printed.err
 
     return run
 
@@ -193,9 +191,7 @@ def flip(file: Path, *places: int) -> None:
     file.write_bytes(data)
 
 
-def test_verify_says_where_two_bytes_were_flipped_and_the_next_reading_mends_them(
-    of_a_home, read, home, caplog
-):
+def test_verify_names_a_damaged_picture_and_the_next_reading_repairs_it(of_a_home, read, home, caplog):
     assert of_a_home("cache", "verify") == (0, [], "48 pictures read, no faults\n")
     folder = pixel_cache(read(), home, SIZE, "centre").folder
     before = (folder / "pixels.raw").read_bytes()
@@ -219,7 +215,7 @@ def test_verify_says_where_two_bytes_were_flipped_and_the_next_reading_mends_the
     assert "checksums.raw: expected 96 bytes" in line
 
 
-def test_list_and_prune_know_what_is_used(of_a_home, engine, read, home):
+def test_list_and_prune_distinguish_used_and_unused_caches(of_a_home, engine, read, home):
     code, lines, _ = of_a_home("cache", "list", "--json")
     rows = [json.loads(line) for line in lines]
     assert [(row["datasets"], row["images"], row["size"], row["state"]) for row in rows] == [

@@ -63,19 +63,19 @@ def scores(images: list[str], seed: int = 0) -> pd.DataFrame:
     return pd.DataFrame({"Image_ID": images, "effusion": values[:, 0], "pleural thickening": values[:, 1]})
 
 
-def test_scores_stand_in_the_order_of_the_cohort(engine: Engine, bring: Any, images: list[str]) -> None:
+def test_scores_are_stored_in_the_order_of_the_cohort(engine: Engine, bring: Any, images: list[str]) -> None:
     frame = scores(images).sample(frac=1, random_state=1)
     frame["age"] = 50
-    done = bring(frame, citation="Doe 2026", trained_on=["a", "far-away"])
-    assert (done.n_images, done.n_missing, done.new) == (len(images), 0, True)
-    assert done.tasks == ("Effusion", "Pleural_Thickening")
-    assert done.notes == ("1 column(s) that are no task left out: age",)
+    imported = bring(frame, citation="Doe 2026", trained_on=["a", "far-away"])
+    assert (imported.n_images, imported.n_missing, imported.new) == (len(images), 0, True)
+    assert imported.tasks == ("Effusion", "Pleural_Thickening")
+    assert imported.notes == ("1 column(s) that are no task left out: age",)
     rows = stored(engine, "theirs")
     expected = frame.set_index("Image_ID").loc[images]
     for task, column in (("Effusion", "effusion"), ("Pleural_Thickening", "pleural thickening")):
         p = expected[column].to_numpy()
         np.testing.assert_array_equal(rows[TASK_INDEX[task]], np.log(p / (1 - p)).astype(np.float32))
-    assert np.isnan(np.delete(rows, [TASK_INDEX[t] for t in done.tasks], axis=0)).all()
+    assert np.isnan(np.delete(rows, [TASK_INDEX[t] for t in imported.tasks], axis=0)).all()
     with engine.begin() as connection:
         row = connection.execute(text("select * from foreign_models")).mappings().one()
         assert (row["model"], row["format"], row["scored"], row["citation"]) == (
@@ -85,8 +85,10 @@ def test_scores_stand_in_the_order_of_the_cohort(engine: Engine, bring: Any, ima
             "Doe 2026",
         )
         assert row["trained_on"] == ["a", "far-away"]
-        seen = connection.execute(text("select distinct model, seed, trained_on, protocol from predictions"))
-        assert seen.all() == [("theirs", None, "theirs", "corrected")]
+        stored_models = connection.execute(
+            text("select distinct model, seed, trained_on, protocol from predictions")
+        )
+        assert stored_models.all() == [("theirs", None, "theirs", "corrected")]
         assert connection.scalar(text("select count(*) from missing_evaluations")) == 0
         leak = connection.execute(text("select model, n, n_image from leaking_models")).one()
         assert tuple(leak) == ("theirs", len(images), len(images)), (
@@ -129,15 +131,15 @@ def test_every_mismatch_is_counted_and_nothing_is_written(
     assert counts(engine) == before
 
 
-def test_what_is_missing_is_nan_only_when_said(engine: Engine, bring: Any, images: list[str]) -> None:
+def test_missing_scores_become_nan_only_on_request(engine: Engine, bring: Any, images: list[str]) -> None:
     frame = scores(images)[2:]
     frame.loc[2, "effusion"] = np.nan
     with pytest.raises(PredictionsError, match="2 of the"):
         bring(frame)
     extra = pd.concat([frame, frame.iloc[[0]].assign(Image_ID="nobody")])
-    done = bring(extra, missing_as_nan=True, ignore_unknown=True)
-    assert (done.n_missing, done.new) == (2, True)
-    assert len(done.notes) == 3
+    imported = bring(extra, missing_as_nan=True, ignore_unknown=True)
+    assert (imported.n_missing, imported.new) == (2, True)
+    assert len(imported.notes) == 3
     rows = stored(engine, "theirs")[TASK_INDEX["Effusion"]]
     assert np.isnan(rows[:3]).all()
     assert np.isfinite(rows[3:]).all()
@@ -146,7 +148,7 @@ def test_what_is_missing_is_nan_only_when_said(engine: Engine, bring: Any, image
     assert unscored == 5, "two images of two tasks, one of one"
 
 
-def test_rows_of_another_dataset_or_model_are_told_apart(bring: Any, images: list[str]) -> None:
+def test_rows_of_other_datasets_or_models_are_recognised(bring: Any, images: list[str]) -> None:
     frame = scores(images)
     other = frame.assign(Image_ID=[f"other {i}" for i in range(len(frame))])
     both = pd.concat([frame.assign(dataset="a"), other.assign(dataset="b")])
@@ -160,7 +162,7 @@ def test_rows_of_another_dataset_or_model_are_told_apart(bring: Any, images: lis
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"Image_ID": "film"}, "expected one column image or image_id"),
         (
@@ -173,12 +175,16 @@ def test_rows_of_another_dataset_or_model_are_told_apart(bring: Any, images: lis
         ),
     ],
 )
-def test_columns_that_are_not_clear(bring: Any, images: list[str], change: dict[str, str], said: str) -> None:
-    with pytest.raises(PredictionsError, match=re.escape(said)):
+def test_ambiguous_columns_are_refused(
+    bring: Any, images: list[str], change: dict[str, str], message: str
+) -> None:
+    with pytest.raises(PredictionsError, match=re.escape(message)):
         bring(scores(images).rename(columns=change))
 
 
-def test_names_that_stand_for_something_else(engine: Engine, bring: Any, images: list[str]) -> None:
+def test_names_of_datasets_and_of_other_models_are_refused(
+    engine: Engine, bring: Any, images: list[str]
+) -> None:
     with pytest.raises(ForeignModelError, match="'a' is the name of a dataset"):
         bring(scores(images), "a")
     with pytest.raises(ForeignModelError, match="expected lower-case letters"):
@@ -195,7 +201,7 @@ def test_logits_that_look_like_probabilities_are_noted(bring: Any, images: list[
     assert "are they probabilities" in bring(scores(images), kind="logit").notes[0]
 
 
-def test_column_names_are_tolerant_where_they_are_clear() -> None:
+def test_unambiguous_column_names_are_recognised_in_any_spelling() -> None:
     names = [task.replace("_", " ").upper() for task in TASKS]
     assert task_columns(names, TASKS) == (dict(zip(TASKS, names, strict=True)), [], [])
     assert task_columns(TASKS, TASKS)[0] == dict(zip(TASKS, TASKS, strict=True))
@@ -216,7 +222,7 @@ def test_logits_of_extreme_probabilities_keep_their_order() -> None:
 
 
 @pytest.mark.parametrize("ending", ["csv", "parquet"])
-def test_out_and_in_again_is_the_same_to_the_bit(
+def test_exported_and_imported_scores_are_identical(
     engine: Engine, bring: Any, images: list[str], tmp_path: Path, ending: str
 ) -> None:
     """Awkward float32 values, images not scored, and outputs never trained among them."""
@@ -271,7 +277,7 @@ def _file(folder: Path, images: list[str], logits: Any, trained: Any) -> Path:
     return folder / "theirs.parquet"
 
 
-def test_an_image_that_stands_twice_in_a_cohort(
+def test_an_image_may_appear_twice_in_a_cohort(
     engine: Engine, bring: Any, images: list[str], tmp_path: Path
 ) -> None:
     """Under `paper`, rsna's images stand once per box: equal rows of a file are one."""
@@ -279,7 +285,7 @@ def test_an_image_that_stands_twice_in_a_cohort(
     assert bring(pd.concat([frame, frame])).new
 
 
-def test_a_file_that_is_none(engine: Engine, bring: Any, images: list[str], tmp_path: Path) -> None:
+def test_an_unreadable_file_is_refused(engine: Engine, bring: Any, images: list[str], tmp_path: Path) -> None:
     with engine.begin() as connection:
         cohort = find_cohort(connection, "a", "corrected", "test")
         (tmp_path / "broken.parquet").write_bytes(b"PAR1 and no more")
@@ -288,7 +294,7 @@ def test_a_file_that_is_none(engine: Engine, bring: Any, images: list[str], tmp_
                 import_predictions(connection, tmp_path / name, "theirs", cohort, "logit")
 
 
-def test_the_same_scores_in_a_vendors_shapes_and_scales_are_the_same_logits(
+def test_a_vendors_shapes_and_scales_give_the_same_logits(
     engine: Engine, bring: Any, images: list[str]
 ) -> None:
     per_cent = pd.DataFrame(
@@ -306,21 +312,21 @@ def test_the_same_scores_in_a_vendors_shapes_and_scales_are_the_same_logits(
         np.testing.assert_array_equal(stored(engine, model), expected)
 
 
-def test_percentages_are_never_advised_to_be_logits(bring: Any, images: list[str]) -> None:
+def test_a_file_of_percentages_gets_no_advice_to_use_logits(bring: Any, images: list[str]) -> None:
     frame = pd.DataFrame({"image": images, "Mass": np.linspace(2, 98, len(images))})
     with pytest.raises(PredictionsError, match="are they per cent"):
         bring(frame, "as-shares", "probability")
     assert "percentages" in " ".join(bring(frame, "as-logits", "logit").notes)
 
 
-def test_calls_of_yes_and_no(engine: Engine, bring: Any, images: list[str]) -> None:
+def test_calls_of_yes_and_no_are_imported(engine: Engine, bring: Any, images: list[str]) -> None:
     calls = ["yes" if k % 2 else "no" for k in range(len(images))]
-    done = bring(pd.DataFrame({"image": images, "Mass": calls}), "caller", "call")
-    assert "single point" in " ".join(done.notes)
+    imported = bring(pd.DataFrame({"image": images, "Mass": calls}), "caller", "call")
+    assert "single point" in " ".join(imported.notes)
     assert set(stored(engine, "caller")[TASK_INDEX["Mass"]].tolist()) == {LOGIT_OF_0, LOGIT_OF_1}
 
 
-def test_scores_outside_the_cohort_are_kept_for_the_cohorts_that_they_fill(
+def test_scores_outside_the_cohort_are_stored_for_the_cohorts_that_they_complete(
     engine: Engine, bring: Any
 ) -> None:
     with engine.begin() as connection:
@@ -329,6 +335,6 @@ def test_scores_outside_the_cohort_are_kept_for_the_cohorts_that_they_fill(
             for part in ("train", "test")
             for name in find_cohort(connection, "a", "corrected", part).images
         ]
-    done = bring(pd.DataFrame({"image": names, "Mass": np.linspace(0.1, 0.9, len(names))}), "whole")
-    assert any("kept for a/corrected/train too" in note for note in done.notes)
+    imported = bring(pd.DataFrame({"image": names, "Mass": np.linspace(0.1, 0.9, len(names))}), "whole")
+    assert any("kept for a/corrected/train too" in note for note in imported.notes)
     assert counts(engine)["evaluation"] == 2

@@ -24,7 +24,7 @@ def test_the_two_named_protocols_have_their_rules() -> None:
         assert corrected.rule(name).views == ("PA",)
 
 
-def test_protocols_do_not_change() -> None:
+def test_protocols_are_immutable() -> None:
     protocol = load_protocol("paper")
     with pytest.raises(dataclasses.FrozenInstanceError):
         protocol.name = "x"  # type: ignore[misc]
@@ -33,13 +33,13 @@ def test_protocols_do_not_change() -> None:
 
 
 @pytest.mark.parametrize("name", ["paper", "corrected"])
-def test_a_protocol_survives_json(name: str) -> None:
+def test_a_protocol_is_read_back_from_json_unchanged(name: str) -> None:
     protocol = load_protocol(name)
     plain = json.loads(json.dumps(protocol.as_dict()))
     assert protocol_from(plain, "database") == protocol
 
 
-def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
+def test_a_protocol_is_read_from_a_toml_file(tmp_path: Path) -> None:
     path = tmp_path / "own.toml"
     path.write_text(
         'base = "corrected"\nname = "own"\n[labels]\nuncertain = "positive"\n'
@@ -73,7 +73,7 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         (OWN | {"label_rules": "other"}, ["label_rules", "'other'"]),
     ],
 )
-def test_what_is_wrong_is_named(values: dict[str, Any], words: list[str]) -> None:
+def test_mistakes_in_a_protocol_are_named(values: dict[str, Any], words: list[str]) -> None:
     with pytest.raises(StudyError) as failure:
         protocol_from(values, "own.toml")
     for word in ["own.toml", *words]:
@@ -88,9 +88,9 @@ def test_an_unknown_or_damaged_protocol_is_named(tmp_path: Path) -> None:
         load_protocol(tmp_path / "bad.toml")
 
 
-def test_published_datasets_know_their_sites() -> None:
+def test_published_datasets_have_their_known_sites() -> None:
     assert {dataset(name).site for name in ("nih", "google", "rsna")} == {"nih-cc"}
     assert dataset("mimic_ch").site == dataset("mimic_nb").site
-    assert len({each.site for each in published_datasets().values()}) == 5
+    assert len({dataset.site for dataset in published_datasets().values()}) == 5
     assert (dataset("padchest").maximum, dataset("nih").maximum) == (65535, 255)
     assert (dataset("mine").site, dataset("mine", "general").site) == ("mine", "general")

@@ -38,8 +38,8 @@ c,Silva,70,u,0
 
 def wide(folder: Path, content: str = WIDE, rule: str | None = None, **keys: object) -> SourceTable:
     (folder / "w.csv").write_text(content)
-    given = {"columns": {"reader": "doctor"}, "readers": {"rule": rule} if rule else {}, **keys}
-    return read_mapped(folder / "w.csv", None, mapping_of(given, "m.toml"), "m.toml")
+    mapping_keys = {"columns": {"reader": "doctor"}, "readers": {"rule": rule} if rule else {}, **keys}
+    return read_mapped(folder / "w.csv", None, mapping_of(mapping_keys, "m.toml"), "m.toml")
 
 
 @pytest.mark.parametrize(
@@ -59,9 +59,7 @@ def wide(folder: Path, content: str = WIDE, rule: str | None = None, **keys: obj
         ([YES, YES, NO, NO], UNSURE, YES, NO),
     ],
 )
-def test_the_label_follows_from_the_votes_by_the_rule(
-    votes: list[int], majority: int, any_: int, all_: int
-) -> None:
+def test_the_rule_turns_votes_into_the_label(votes: list[int], majority: int, any_: int, all_: int) -> None:
     names = tuple(f"r{k}" for k in range(len(votes)))
     states = np.array(votes, np.int8)[:, None, None]
     for rule, expected in (("majority", majority), ("any", any_), ("all", all_), ("r1", votes[1])):
@@ -70,7 +68,7 @@ def test_the_label_follows_from_the_votes_by_the_rule(
         assert (panel.terms()[0, 0] is None) == (expected == NOTHING), rule
 
 
-def test_a_row_per_image_and_reader_is_a_row_per_image(tmp_path: Path) -> None:
+def test_rows_per_image_and_reader_are_merged_into_one_per_image(tmp_path: Path) -> None:
     table = wide(tmp_path)
     assert table.rows["image"].tolist() == ["a", "b", "c"]
     assert table.rows["age"].tolist() == [50, 60, 70]
@@ -86,11 +84,11 @@ def test_a_row_per_image_and_reader_is_a_row_per_image(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("rule", "mass"), [("any", [YES, YES, UNSURE]), ("all", [NO, NO, UNSURE]), ("Weber", [YES, NO, NOTHING])]
 )
-def test_the_rule_is_the_mappings(tmp_path: Path, rule: str, mass: list[int]) -> None:
+def test_the_rule_comes_from_the_mapping(tmp_path: Path, rule: str, mass: list[int]) -> None:
     assert wide(tmp_path, rule=rule).states[:, MASS].tolist() == mass
 
 
-def test_a_long_table_with_readers_says_the_same(tmp_path: Path) -> None:
+def test_a_long_table_with_readers_gives_the_same_labels(tmp_path: Path) -> None:
     expected = wide(tmp_path)
     rows = [line.split(",") for line in WIDE.splitlines()[1:]]
     lines = [
@@ -109,7 +107,7 @@ def test_a_long_table_with_readers_says_the_same(tmp_path: Path) -> None:
     assert table.rows["image"].tolist() == ["a", "b", "c"]
 
 
-def test_a_reader_who_listed_nothing_of_a_finding_says_no(tmp_path: Path) -> None:
+def test_a_reader_who_did_not_list_a_finding_votes_no(tmp_path: Path) -> None:
     """A row per positive finding, as of boxes: who read an image and did not name a finding did not see it."""
     (tmp_path / "l.csv").write_text(
         "image,rad_id,finding\na,R1,Mass\na,R1,Mass\na,R2,No finding\na,R3,Mass\nb,R1,No finding\n"
@@ -157,7 +155,7 @@ def test_columns_that_differ_between_readers_are_named(tmp_path: Path) -> None:
     assert table.rows["remark"].tolist() == ["x", "x", "x"]
 
 
-def test_a_column_called_reader_is_one_only_where_images_repeat(tmp_path: Path) -> None:
+def test_a_column_named_reader_counts_only_when_images_repeat(tmp_path: Path) -> None:
     (tmp_path / "one.csv").write_text("image,reader,Mass\na,Weber,1\nb,Ito,0\n")
     table = read_mapped(tmp_path / "one.csv", None, mapping_of({}, "m"))
     assert table.panel is None
@@ -185,7 +183,7 @@ def test_a_drafted_mapping_finds_the_readers(tmp_path: Path) -> None:
         ("image,doctor,Mass\n" + "".join(f"a{k},d{k},1\n" for k in range(201)), None, "names 201 readers"),
     ],
 )
-def test_what_can_be_no_panel_is_refused_in_words(
+def test_an_invalid_panel_of_readers_is_refused_with_the_reason(
     tmp_path: Path, content: str, rule: str | None, reason: str
 ) -> None:
     with pytest.raises(DataError, match=reason):
@@ -200,7 +198,7 @@ def test_a_rule_without_readers_is_refused(tmp_path: Path) -> None:
         read_source("labels", tmp_path / "x.csv", None, readers="any")
 
 
-def test_disagreement_and_ties_are_counted_and_the_rule_is_said(tmp_path: Path) -> None:
+def test_disagreements_and_ties_are_counted_and_the_rule_is_named(tmp_path: Path) -> None:
     table = wide(tmp_path)
     assert table.panel is not None
     votes = {v.finding: (v.n, v.disagree, v.tied) for v in count_votes(table.panel, table.findings)}
@@ -214,7 +212,7 @@ def test_disagreement_and_ties_are_counted_and_the_rule_is_said(tmp_path: Path) 
     assert dict(summary.columns)["doctor"] == "reader"
 
 
-def test_the_calls_of_a_cohort_are_those_of_its_images(engine: Engine, tmp_path: Path) -> None:
+def test_the_calls_of_a_cohort_are_aligned_with_its_images(engine: Engine, tmp_path: Path) -> None:
     """A cohort has some of a dataset's images, in an order of its own."""
     random = np.random.default_rng(7)
     words = random.choice(["1", "0", "u", ""], (40, 3))
@@ -237,8 +235,8 @@ def test_the_calls_of_a_cohort_are_those_of_its_images(engine: Engine, tmp_path:
         remove(connection, "calls")
     assert calls is not None
     assert 0 < len(names) < 40
-    meant = {"1": 1.0, "0": 0.0}
-    expected = [[meant.get(words[int(name[1:]), r], np.nan) for name in names] for r in range(3)]
+    values = {"1": 1.0, "0": 0.0}
+    expected = [[values.get(words[int(name[1:]), r], np.nan) for name in names] for r in range(3)]
     np.testing.assert_array_equal(calls.calls[:, :, 1], expected)
     assert np.isnan(calls.calls[:, :, 0]).all()
     assert (calls.names, calls.rule) == (("A", "B", "C"), "majority")
@@ -263,9 +261,7 @@ def add_wide(
     return register_request(engine, request, "corrected", partial=True)
 
 
-def test_what_each_reader_said_is_stored_beside_the_label_and_goes_with_the_dataset(
-    engine: Engine, tmp_path: Path
-) -> None:
+def test_each_readers_vote_is_stored_and_removed_with_the_dataset(engine: Engine, tmp_path: Path) -> None:
     add_wide(engine, tmp_path)
     assert add_wide(engine, tmp_path).unchanged
     with engine.begin() as connection:
@@ -289,7 +285,7 @@ def test_what_each_reader_said_is_stored_beside_the_label_and_goes_with_the_data
         assert [row.state for row in labels] == ["positive", "uncertain", "uncertain"]
         assert labels[1].source_term == "majority: 1 positive, 1 negative, 0 uncertain"
         assert connection.scalar(text("select reader_rule from dataset where name = 'panel'")) == "majority"
-        outcomes = {each.audit.name: each.rows for each in run_audits(connection)}
+        outcomes = {outcome.audit.name: outcome.rows for outcome in run_audits(connection)}
         assert outcomes["reader_labels"] == outcomes["labels_without_source"] == ()
     with pytest.raises(DataError, match="with other content"):
         add_wide(engine, tmp_path, readers="any")

@@ -38,7 +38,7 @@ def pictures(folder: Path, n: int = 4) -> Path:
     return folder / "labels.csv"
 
 
-def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -> None:
+def test_readings_recorded_by_an_earlier_version_are_checked_again(tmp_path: Path) -> None:
     draw = smooth(30, 40, 255).astype(np.uint8)
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -58,10 +58,10 @@ def test_what_an_earlier_version_remembered_is_looked_at_again(tmp_path: Path) -
         usable.execute("insert into picture values (?, ?, ?, ?)", row)
         usable.commit()
     for _ in range(2):
-        (seen,) = look(["a.jpg"], tmp_path, memory)
-        assert isinstance(seen, PictureFacts)
-        assert (seen.height, seen.width, seen.choices) == (40, 30, choices.ORIENTATION)
-        assert seen.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
+        (reading,) = look(["a.jpg"], tmp_path, memory)
+        assert isinstance(reading, PictureFacts)
+        assert (reading.height, reading.width, reading.choices) == (40, 30, choices.ORIENTATION)
+        assert reading.content_hash == content_hash(read_grey(tmp_path / "a.jpg").pixels)
 
 
 def add(engine: Engine, home: Path, name: str, labels: Path, reading: Reading = AS_STORED) -> Registration:
@@ -69,7 +69,7 @@ def add(engine: Engine, home: Path, name: str, labels: Path, reading: Reading = 
     return register_request(engine, request, "corrected", home=home)
 
 
-def test_a_study_says_once_how_the_pictures_of_its_datasets_were_read(engine: Engine, tmp_path: Path) -> None:
+def test_a_study_reports_once_how_its_pictures_were_read(engine: Engine, tmp_path: Path) -> None:
     labels = pictures(tmp_path / "said", 12)
     with labels.open("a") as rows:
         rows.write("gone,p9,gone.dcm,1\n")
@@ -85,11 +85,11 @@ def registered(engine: Engine, name: str) -> RegisteredDataset:
         return read_named(connection, name)
 
 
-def test_what_was_unusual_is_counted(engine: Engine, tmp_path: Path) -> None:
-    done = add(engine, tmp_path, "counted", pictures(tmp_path / "a"))
+def test_unusual_readings_are_counted(engine: Engine, tmp_path: Path) -> None:
+    registration = add(engine, tmp_path, "counted", pictures(tmp_path / "a"))
     highest = max(int(smooth(40 + i, 40, 4095).max()) for i in (1, 2, 3))
-    assert done.pictures == PictureCounts(4, ((choices.MONOCHROME1, 1),), 3, highest, 65535)
-    lines = done.pictures.lines()
+    assert registration.pictures == PictureCounts(4, ((choices.MONOCHROME1, 1),), 3, highest, 65535)
+    lines = registration.pictures.lines()
     assert lines[0] == "1 of 4 pictures: MONOCHROME1: inverted"
     assert (
         f"3 of 4 pictures use a sixteenth or less of their range (no value above {highest} of 65535)"
@@ -99,14 +99,14 @@ def test_what_was_unusual_is_counted(engine: Engine, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("reading", [Reading(maximum=65535), Reading(window=True)])
-def test_a_reading_reaches_the_pictures_that_networks_see(
+def test_the_reading_options_apply_to_the_prepared_pictures(
     engine: Engine, tmp_path: Path, reading: Reading
 ) -> None:
     name = (reading.text or "").split()[0]
     labels = pictures(tmp_path / name)
-    done = add(engine, tmp_path, name, labels, reading)
+    registration = add(engine, tmp_path, name, labels, reading)
     dataset = registered(engine, name)
-    assert (dataset.reading, done.n_images) == (reading, 4)
+    assert (dataset.reading, registration.n_images) == (reading, 4)
     cache = pixel_cache(dataset, tmp_path, 32, "centre")
     for row in range(4):
         expected = prepare(read_grey(labels.parent / f"{row}.dcm", reading), 32)
@@ -117,7 +117,9 @@ def test_a_reading_reaches_the_pictures_that_networks_see(
         add(engine, tmp_path, name, labels)
 
 
-def test_twelve_bits_in_sixteen_are_bright_again_with_their_maximum(engine: Engine, tmp_path: Path) -> None:
+def test_twelve_bit_pictures_in_sixteen_bit_files_are_scaled_by_their_maximum(
+    engine: Engine, tmp_path: Path
+) -> None:
     (tmp_path / "png").mkdir()
     for i in range(4):
         Image.fromarray(smooth(40 + i, 40, 4095)).save(tmp_path / f"png/{i}.png")
@@ -135,7 +137,7 @@ def test_twelve_bits_in_sixteen_are_bright_again_with_their_maximum(engine: Engi
     assert means[0] < 10 < 100 < means[1]
 
 
-def test_eight_bits_in_sixteen_are_refused_unless_their_maximum_is_given(
+def test_eight_bit_pictures_in_sixteen_bit_files_are_refused_without_a_maximum(
     engine: Engine, tmp_path: Path
 ) -> None:
     (tmp_path / "flat").mkdir()

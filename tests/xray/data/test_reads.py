@@ -37,10 +37,11 @@ def read(engine: Engine, draw: Callable[..., None]) -> dict[str, list[str]]:
     database.close()
     chance = np.random.default_rng(3)
     answers = {
-        who: chance.choice(["yes", "no", "unsure"], N, p=[0.4, 0.5, 0.1]).tolist() for who in ("anna", "ben")
+        reader: chance.choice(["yes", "no", "unsure"], N, p=[0.4, 0.5, 0.1]).tolist()
+        for reader in ("anna", "ben")
     }
-    for who, message in answers.items():
-        reads = [Read(position[row.id], who, answer) for row, answer in zip(images, message, strict=True)]
+    for reader, message in answers.items():
+        reads = [Read(position[row.id], reader, answer) for row, answer in zip(images, message, strict=True)]
         worklists.keep(number, reads)
     return answers
 
@@ -51,12 +52,12 @@ def states(engine: Engine, dataset: str) -> list[str]:
         return list(connection.scalars(text(query), {"dataset": dataset}))
 
 
-def test_one_readers_answers_are_labels_that_say_who_and_when(
+def test_one_readers_answers_become_labels_with_reader_and_time(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
-        done = register_reads(connection, "doubtful ones", "a-by-anna", reader="anna")
-        assert done.n_images == N
+        registration = register_reads(connection, "doubtful ones", "a-by-anna", reader="anna")
+        assert registration.n_images == N
         word = {"yes": "positive", "no": "negative", "unsure": "uncertain"}
     assert states(engine, "a-by-anna") == [word[answer] for answer in read["anna"]]
     with engine.connect() as connection:
@@ -71,14 +72,14 @@ def test_one_readers_answers_are_labels_that_say_who_and_when(
     assert any(name == "read" and value.startswith("anna: 20") for name, value in cells)
 
 
-def test_two_readers_are_compared_as_labellers_are(engine: Engine, read: dict[str, list[str]]) -> None:
+def test_two_readers_are_compared_like_two_labellers(engine: Engine, read: dict[str, list[str]]) -> None:
     with engine.begin() as connection:
-        for who in read:
-            register_reads(connection, "doubtful ones", f"a-by-{who}", reader=who)
+        for reader in read:
+            register_reads(connection, "doubtful ones", f"a-by-{reader}", reader=reader)
         (row,) = labeller_agreement(connection, "a-by-anna", "a-by-ben")
-    called = [(a, b) for a, b in zip(*read.values(), strict=True) if "unsure" not in (a, b)]
-    assert (row.task, row.n) == ("Effusion", len(called))
-    assert row.kappa.value == pytest.approx(cohen_kappa_score(*zip(*called, strict=True)))
+    pairs = [(a, b) for a, b in zip(*read.values(), strict=True) if "unsure" not in (a, b)]
+    assert (row.task, row.n) == ("Effusion", len(pairs))
+    assert row.kappa.value == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True)))
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -102,12 +103,12 @@ def test_several_readers_make_one_label_by_a_rule(
     assert states(engine, f"a-by-{rule}") == expected
 
 
-def test_its_test_cohort_is_of_the_images_that_are_scored_already(
+def test_the_test_cohort_consists_of_images_that_are_scored_already(
     engine: Engine, read: dict[str, list[str]]
 ) -> None:
     with engine.begin() as connection:
-        done = register_reads(connection, "doubtful ones", "a-again")
-        assert freeze_dataset(connection, done.dataset_id, "corrected", required=["test"]) == []
+        registration = register_reads(connection, "doubtful ones", "a-again")
+        assert freeze_dataset(connection, registration.dataset_id, "corrected", required=["test"]) == []
         rows = connection.execute(
             text("select part, image_list.image_ids from cohort join image_list on image_list.id = image_list_id"
                  " join dataset on dataset.id = dataset_id where dataset.name = :name"), {"name": "a-again"},
@@ -120,14 +121,16 @@ def test_its_test_cohort_is_of_the_images_that_are_scored_already(
             text(
                 "select n_pos from cohort_label join cohort on cohort.id = cohort_id where dataset_id = :id"
             ),
-            {"id": done.dataset_id},
+            {"id": registration.dataset_id},
         )
     assert [row.part for row in rows] == ["test"]
     assert set(rows[0].image_ids) <= set(own)
     assert n_pos == states(engine, "a-again").count("positive")
 
 
-def test_what_nobody_has_read_is_an_error_that_says_so(engine: Engine, read: dict[str, list[str]]) -> None:
+def test_registering_a_worklist_without_answers_is_an_error(
+    engine: Engine, read: dict[str, list[str]]
+) -> None:
     with engine.connect() as connection:
         with pytest.raises(DataError, match="nobody has read a worklist 'none'; read were: doubtful ones"):
             register_reads(connection, "none", "x")

@@ -52,12 +52,17 @@ def manifest(folder: Path, n: int = 20) -> Path:
     return folder / "labels.csv"
 
 
-def test_a_registered_dataset_is_read_back_as_its_file_says(
+def test_a_registered_dataset_is_read_back_unchanged(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
-    done = add(engine, "nih", write_nih(tmp_path))
-    assert (done.n_images, done.n_patients, done.unchanged, done.quarantine) == (80, 40, False, [])
-    assert done.notes == ["release of 2017, the paper's"]
+    registration = add(engine, "nih", write_nih(tmp_path))
+    assert (
+        registration.n_images,
+        registration.n_patients,
+        registration.unchanged,
+        registration.quarantine,
+    ) == (80, 40, False, [])
+    assert registration.notes == ["release of 2017, the paper's"]
     with engine.connect() as connection:
         back = read_named(connection, "nih", terms=True).table
         (rule,) = connection.execute(
@@ -76,7 +81,7 @@ def test_a_registered_dataset_is_read_back_as_its_file_says(
     assert tuple(rule) == ("Finding Labels", "contains", "protocol §2")
 
 
-def test_again_changes_nothing_and_other_content_is_refused(
+def test_a_second_registration_changes_nothing_and_other_content_is_refused(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     add(engine, "nih", write_nih(tmp_path, 40, "x.png,Cough,0,99,058Y,M,PA"))
@@ -89,17 +94,19 @@ def test_again_changes_nothing_and_other_content_is_refused(
     assert count_rows() == before
 
 
-def test_bad_rows_are_set_aside_named_and_kept(engine: Engine, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_bad_rows_are_set_aside_with_name_and_reason(
+    engine: Engine, tmp_path: Path, write_nih: WriteNih
+) -> None:
     bad = ["a.png,Cough,0,7,058Y,M,PA", "b.png,Mass,0,seven,058Y,M,PA", "c.png,Mass"]
-    done = add(engine, "nih", write_nih(tmp_path, 40, *bad))
-    assert (done.n_images, [entry.row for entry in done.quarantine]) == (80, [82, 83, 84])
-    assert "column 'Finding Labels': 'Cough'" in done.quarantine[0].reason
-    assert "column 'Patient ID': 'seven'" in done.quarantine[1].reason
+    registration = add(engine, "nih", write_nih(tmp_path, 40, *bad))
+    assert (registration.n_images, [entry.row for entry in registration.quarantine]) == (80, [82, 83, 84])
+    assert "column 'Finding Labels': 'Cough'" in registration.quarantine[0].reason
+    assert "column 'Patient ID': 'seven'" in registration.quarantine[1].reason
     with engine.connect() as connection:
-        assert read_quarantine(connection, done.dataset_id) == done.quarantine
+        assert read_quarantine(connection, registration.dataset_id) == registration.quarantine
 
 
-def test_strict_registers_nothing(
+def test_strict_registration_with_a_bad_row_registers_nothing(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     before = count_rows()
@@ -110,7 +117,7 @@ def test_strict_registers_nothing(
     assert count_rows() == before
 
 
-def test_more_than_half_bad_is_an_error_unless_partial(
+def test_more_than_half_bad_rows_are_an_error_without_partial(
     engine: Engine, tmp_path: Path, write_nih: WriteNih, count_rows: Counts
 ) -> None:
     bad = [f"x{i}.png,Cough,0,7,058Y,M,PA" for i in range(21)]
@@ -123,7 +130,7 @@ def test_more_than_half_bad_is_an_error_unless_partial(
         add(engine, "other", write_nih(tmp_path / "b", 0, *bad), source="nih", partial=True)
 
 
-def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
+def test_unusable_pictures_are_set_aside(engine: Engine, tmp_path: Path) -> None:
     labels = manifest(tmp_path)
     (tmp_path / "1.png").write_bytes((tmp_path / "1.png").read_bytes()[:200])
     (tmp_path / "2.png").write_bytes(b"not a picture at all")
@@ -135,8 +142,8 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     )
     (tmp_path / "7.png").unlink()
     labels.write_text(labels.read_text().replace("i8,p8,8.png", "i8,p8,"))
-    done = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
-    by_key = {entry.image: entry.reason for entry in done.quarantine}
+    registration = add(engine, "mine", labels, tmp_path, source="manifest", site="here")
+    by_key = {entry.image: entry.reason for entry in registration.quarantine}
     words = {
         "i1": "1.png", "i2": "not a PNG", "i3": "8 × 8 pixels", "i4": "every pixel is 7",
         "i5": "same picture as image i0", "i6": "8-bit picture in a wider file", "i7": "no such picture",
@@ -145,7 +152,7 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     assert set(by_key) == set(words)
     for image, word in words.items():
         assert word in by_key[image]
-    assert done.n_images == 12
+    assert registration.n_images == 12
     with engine.connect() as connection:
         hashes = connection.execute(text("select content_hash, perceptual_hash, path from image")).all()
     assert len({row.content_hash for row in hashes}) == 12
@@ -153,7 +160,7 @@ def test_pictures_that_cant_be_used(engine: Engine, tmp_path: Path) -> None:
     assert all(Path(row.path).is_file() for row in hashes)
 
 
-def test_a_repaired_picture_is_said_and_changes_nothing(
+def test_a_repaired_picture_is_reported_and_changes_nothing(
     engine: Engine, tmp_path: Path, count_rows: Counts
 ) -> None:
     labels = manifest(tmp_path)
@@ -170,7 +177,9 @@ def test_a_repaired_picture_is_said_and_changes_nothing(
     assert count_rows() == before
 
 
-def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_rows: Counts) -> None:
+def test_simultaneous_registrations_store_the_dataset_once(
+    engine: Engine, tmp_path: Path, count_rows: Counts
+) -> None:
     """Four of one dataset and two others of the site at once: one each is new, and nothing is doubled."""
     names = ["mine", "mine", "mine", "mine", "second", "third"]
     files = {name: tmp_path / name for name in set(names)}
@@ -183,8 +192,10 @@ def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_ro
         )
 
     def one(name: str) -> bool:
-        done = add(engine, name, files[name] / "labels.csv", files[name], source="manifest", site="here")
-        return done.unchanged
+        registration = add(
+            engine, name, files[name] / "labels.csv", files[name], source="manifest", site="here"
+        )
+        return registration.unchanged
 
     with ThreadPoolExecutor(len(names)) as pool:
         unchanged = list(pool.map(one, names))
@@ -195,7 +206,7 @@ def test_registrations_at_the_same_time(engine: Engine, tmp_path: Path, count_ro
     assert rows["cohort"] == 3 * 3
 
 
-def test_published_datasets_keep_their_duplicates_and_say_so(
+def test_published_datasets_keep_their_duplicates_and_report_them(
     engine: Engine, tmp_path: Path, write_nih: WriteNih
 ) -> None:
     labels = write_nih(tmp_path, 10)
@@ -204,26 +215,28 @@ def test_published_datasets_keep_their_duplicates_and_say_so(
     Image.fromarray(np.arange(1024, dtype=np.uint16).reshape(32, 32) * 64).save(
         tmp_path / "images/00000001_000.png"
     )
-    done = add(engine, "nih", labels, tmp_path / "images")
-    assert [(entry.image, entry.kept) for entry in done.quarantine] == [
+    registration = add(engine, "nih", labels, tmp_path / "images")
+    assert [(entry.image, entry.kept) for entry in registration.quarantine] == [
         ("00000001_000.png", False),
         ("00000010_001.png", True),
     ]
-    assert "values up to 65535; this dataset's" in done.quarantine[0].reason
-    assert done.n_images == 19
+    assert "values up to 65535; this dataset's" in registration.quarantine[0].reason
+    assert registration.n_images == 19
 
 
-def test_paths_out_of_the_folder_are_refused(engine: Engine, tmp_path: Path, write_nih: WriteNih) -> None:
+def test_paths_that_lead_out_of_the_folder_are_refused(
+    engine: Engine, tmp_path: Path, write_nih: WriteNih
+) -> None:
     draw(tmp_path / "secret.png", 1)
     folder = tmp_path / "images"
     labels = write_nih(tmp_path, 3, "../secret.png,Mass,0,9,058Y,M,PA")
     for line in labels.read_text().splitlines()[1:7]:
         draw(folder / line.split(",")[0], hash(line) % 1000)
-    done = add(engine, "nih", labels, folder)
-    assert [entry.image for entry in done.quarantine if not entry.kept] == ["../secret.png"]
+    registration = add(engine, "nih", labels, folder)
+    assert [entry.image for entry in registration.quarantine if not entry.kept] == ["../secret.png"]
 
 
-def test_a_stopped_registration_goes_on_where_it_was(
+def test_an_interrupted_registration_continues_where_it_stopped(
     engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count_rows: Counts
 ) -> None:
     labels, before = manifest(tmp_path / "a"), count_rows()
@@ -287,16 +300,16 @@ def test_a_failure_late_in_the_transaction_leaves_nothing(
     assert count_rows() == before
 
 
-def corrupt(line: str, how: str, draws: random.Random) -> bytes:
-    if how == "bytes":
+def corrupt(line: str, kind: str, draws: random.Random) -> bytes:
+    if kind == "bytes":
         return line.encode()[:20] + b"\xff\xfe" + line.encode()[20:]
-    if how == "quote":
+    if kind == "quote":
         return ('"' + line).encode()
-    if how == "fields":
+    if kind == "fields":
         return ",".join(line.split(",")[: draws.randint(1, 6)]).encode()
-    if how == "huge":
+    if kind == "huge":
         return (line + "x" * 200_000).encode()
-    if how == "zero":
+    if kind == "zero":
         return line.encode() + b"\0"
     return ",".join(draws.sample(line.split(","), len(line.split(",")))).encode()
 
@@ -314,7 +327,7 @@ def corrupt(line: str, how: str, draws: random.Random) -> bytes:
     suppress_health_check=[HealthCheck.function_scoped_fixture],
     derandomize=True,
 )
-def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
+def test_fuzzed_files_are_registered_with_quarantine_or_refused_as_a_whole(
     engine: Engine,
     tmp_path: Path,
     write_nih: WriteNih,
@@ -346,14 +359,14 @@ def test_fuzzed_files_are_registered_with_quarantine_or_refused_whole(
     path.write_bytes(data)
     before, name = count_rows(), f"d{count_rows()['dataset']}"
     try:
-        done = add(engine, name, path, source="nih", site=f"s{before['site']}")
+        registration = add(engine, name, path, source="nih", site=f"s{before['site']}")
     except XrayError:
         assert count_rows() == before
         return
     after = count_rows()
     assert after["dataset"] == before["dataset"] + 1
-    assert after["quarantine"] - before["quarantine"] == len(done.quarantine)
+    assert after["quarantine"] - before["quarantine"] == len(registration.quarantine)
     with engine.connect() as connection:
         table = read_named(connection, name).table
-    assert len(table.rows) == done.n_images
-    assert 2 * done.n_images >= 40 - len(faults)
+    assert len(table.rows) == registration.n_images
+    assert 2 * registration.n_images >= 40 - len(faults)

@@ -30,7 +30,9 @@ def rows(engine: Engine) -> dict[str, int]:
         return {t: connection.scalar(text(f"select count(*) from {t}")) or 0 for t in TABLES.split()}
 
 
-def mine(engine: Engine, home: Path, name: str, folder: Path, site: str = "removed-site") -> Registration:
+def register_own(
+    engine: Engine, home: Path, name: str, folder: Path, site: str = "removed-site"
+) -> Registration:
     labels = folder / "labels.csv" if folder.exists() else manifest(folder)
     return add(engine, name, labels, folder, source="manifest", site=site, home=home)
 
@@ -40,21 +42,21 @@ def take_away(engine: Engine, name: str, **options: bool) -> None:
         remove(connection, name, **options)
 
 
-def test_a_removed_dataset_leaves_nothing_and_can_be_registered_otherwise(
+def test_a_removed_dataset_leaves_nothing_and_its_name_can_be_used_again(
     engine: Engine, tmp_path: Path
 ) -> None:
     before = rows(engine)
-    mine(engine, tmp_path, "wrong", tmp_path / "w")
+    register_own(engine, tmp_path, "wrong", tmp_path / "w")
     take_away(engine, "wrong")
     assert rows(engine) == before
     labels = (tmp_path / "w/labels.csv").read_text().replace("Mass", "Hernia")
     (tmp_path / "w/labels.csv").write_text(labels)
-    assert not mine(engine, tmp_path, "wrong", tmp_path / "w").unchanged
+    assert not register_own(engine, tmp_path, "wrong", tmp_path / "w").unchanged
     take_away(engine, "wrong")
 
 
 def test_images_of_another_dataset_stay(engine: Engine, tmp_path: Path) -> None:
-    mine(engine, tmp_path, "stays", tmp_path / "s")
+    register_own(engine, tmp_path, "stays", tmp_path / "s")
     before = rows(engine)
     text_ = (tmp_path / "s/labels.csv").read_text().replace("Mass", "Hernia")
     (tmp_path / "s/other.csv").write_text(text_)
@@ -66,9 +68,9 @@ def test_images_of_another_dataset_stay(engine: Engine, tmp_path: Path) -> None:
     take_away(engine, "stays")
 
 
-def test_results_go_only_when_asked(engine: Engine, tmp_path: Path) -> None:
+def test_results_are_removed_only_on_request(engine: Engine, tmp_path: Path) -> None:
     before = rows(engine)
-    mine(engine, tmp_path, "scored", tmp_path / "r")
+    register_own(engine, tmp_path, "scored", tmp_path / "r")
     with engine.begin() as connection:
         model = connection.scalar(
             text(
@@ -106,7 +108,7 @@ STAY = {
 """Tables that may have rows without a dataset: what is said of studies and of models from elsewhere."""
 
 
-def test_whatever_hangs_on_datasets_goes_with_them(engine: Engine) -> None:
+def test_everything_that_depends_on_a_dataset_is_removed_with_it(engine: Engine) -> None:
     """In a database with rows in every table, those of tables to come too."""
     fill(Rows(engine))
     with engine.begin() as connection:
@@ -126,7 +128,7 @@ def test_whatever_hangs_on_datasets_goes_with_them(engine: Engine) -> None:
 
 def test_a_worklist_keeps_the_images_of_other_datasets(engine: Engine, tmp_path: Path) -> None:
     for name in ("goes", "stays"):
-        mine(engine, tmp_path, name, tmp_path / name, site=name)
+        register_own(engine, tmp_path, name, tmp_path / name, site=name)
     added = Rows(engine)
     worklist = added.add("worklist", name="both", task_id=0)
     with engine.begin() as connection:
@@ -141,13 +143,13 @@ def test_a_worklist_keeps_the_images_of_other_datasets(engine: Engine, tmp_path:
         assert connection.execute(text("select site, position from reads")).all() == [("stays", 2)]
 
 
-def test_a_picture_that_another_site_has_too_stays_with_its_patient(engine: Engine, tmp_path: Path) -> None:
+def test_an_image_shared_with_another_site_stays_with_its_patient(engine: Engine, tmp_path: Path) -> None:
     """The canonical image of a picture, and the site of its patient, are the first: these may go."""
-    mine(engine, tmp_path, "first", tmp_path / "a", site="first")
+    register_own(engine, tmp_path, "first", tmp_path / "a", site="first")
     with engine.begin() as connection:
         keys = read_named(connection, "first").table.keys
-    mine(engine, tmp_path, "second", tmp_path / "b", site="second")
-    mine(engine, tmp_path, "third", tmp_path / "c", site="third")
+    register_own(engine, tmp_path, "second", tmp_path / "b", site="second")
+    register_own(engine, tmp_path, "third", tmp_path / "c", site="third")
     take_away(engine, "first")
     with engine.begin() as connection:
         for name in ("second", "third"):
@@ -160,8 +162,8 @@ def test_a_picture_that_another_site_has_too_stays_with_its_patient(engine: Engi
     assert set(rows(engine).values()) == {0}
 
 
-def test_frozen_rows_stay_frozen_outside_a_removal(engine: Engine, tmp_path: Path) -> None:
-    mine(engine, tmp_path, "frozen", tmp_path / "f")
+def test_frozen_rows_can_be_deleted_only_by_a_removal(engine: Engine, tmp_path: Path) -> None:
+    register_own(engine, tmp_path, "frozen", tmp_path / "f")
     for table in ("cohort_label", "cohort", "image_list"):
         with pytest.raises(Exception, match="frozen"), engine.begin() as connection:
             connection.execute(text(f"delete from {table}"))
@@ -170,11 +172,11 @@ def test_frozen_rows_stay_frozen_outside_a_removal(engine: Engine, tmp_path: Pat
         take_away(engine, "frozen")
 
 
-def test_pictures_are_found_at_their_new_place_and_nothing_is_prepared_anew(
+def test_pictures_are_read_from_the_new_folder_and_nothing_is_prepared_again(
     engine: Engine, tmp_path: Path
 ) -> None:
     old, new = tmp_path / "disk", tmp_path / "elsewhere" / "deeper"
-    mine(engine, tmp_path, "moving", old)
+    register_own(engine, tmp_path, "moving", old)
     with engine.begin() as connection:
         pixel_cache(read_named(connection, "moving"), tmp_path, 16, "centre")
     prepared = sorted((tmp_path / "pixels").iterdir())
@@ -190,10 +192,10 @@ def test_pictures_are_found_at_their_new_place_and_nothing_is_prepared_anew(
     take_away(engine, "moving")
 
 
-def test_a_place_with_other_or_missing_pictures_is_refused_and_changes_nothing(
+def test_a_folder_with_other_or_missing_pictures_is_refused_and_changes_nothing(
     engine: Engine, tmp_path: Path
 ) -> None:
-    mine(engine, tmp_path, "asked", tmp_path / "here")
+    register_own(engine, tmp_path, "asked", tmp_path / "here")
     shutil.copytree(tmp_path / "here", tmp_path / "there")
     draw(tmp_path / "there/7.png", 99)
     with pytest.raises(DataError, match=r"1 of 20 picture\(s\) differ from the registered ones.*7\.png"):

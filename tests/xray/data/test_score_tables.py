@@ -20,7 +20,7 @@ def long_table(seed: int) -> pd.DataFrame:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_each_score_stands_in_its_cell(seed):
+def test_every_score_is_in_its_cell(seed):
     rows = long_table(seed)
     lines = np.arange(2, len(rows) + 2)
     wide, first_lines, wrong = widened(rows, lines, "image", "finding", "score")
@@ -44,7 +44,7 @@ def test_several_scores_of_a_cell_are_counted_once(scores):
     assert wrong == ["1 finding(s) of an image stand with several scores: Mass of 'a'"]
 
 
-def test_the_same_missing_score_twice_is_one():
+def test_a_score_missing_twice_counts_once():
     rows = pd.DataFrame({"image": ["a", "a"], "finding": ["Mass", "Mass"], "score": [np.nan, np.nan]})
     wide, _, wrong = widened(rows, np.array([2, 3]), "image", "finding", "score")
     assert not wrong

@@ -29,22 +29,25 @@ studies = st.lists(
 )
 
 
-def chexpert(drawn: list[tuple[int, str, str, list[str]]]) -> SourceTable:
+def chexpert(drawn_rows: list[tuple[int, str, str, list[str]]]) -> SourceTable:
     findings = [column for column in COLUMNS if column != "No Finding"]
     rows = pd.DataFrame(
         {
-            "image": [f"image{index}" for index in range(len(drawn))],
-            "patient": pd.Series([f"patient{each[0]:05d}" for each in drawn], dtype=object),
+            "image": [f"image{index}" for index in range(len(drawn_rows))],
+            "patient": pd.Series([f"patient{row[0]:05d}" for row in drawn_rows], dtype=object),
             "path": None,
-            "view": pd.Series([each[1] for each in drawn], dtype=object),
+            "view": pd.Series([row[1] for row in drawn_rows], dtype=object),
             "age": np.nan,
             "sex": None,
             "Frontal/Lateral": pd.Series(
-                ["Lateral" if each[1] == "Lateral" else "Frontal" for each in drawn], dtype=object
+                ["Lateral" if row[1] == "Lateral" else "Frontal" for row in drawn_rows], dtype=object
             ),
-            "No Finding": pd.Series([each[2] for each in drawn], dtype=object),
+            "No Finding": pd.Series([row[2] for row in drawn_rows], dtype=object),
         }
-        | {name: pd.Series([each[3][i] for each in drawn], dtype=object) for i, name in enumerate(findings)}
+        | {
+            name: pd.Series([row[3][i] for row in drawn_rows], dtype=object)
+            for i, name in enumerate(findings)
+        }
     )
     states, terms = apply_rules(rows, all_rules("chexpert"))
     return SourceTable(rows, states, terms)
@@ -69,8 +72,10 @@ def released_code(table: SourceTable) -> tuple[list[str], np.ndarray]:
 
 @given(studies.filter(len))
 @settings(max_examples=60, deadline=None)
-def test_paper_is_what_the_released_code_does(drawn: list[tuple[int, str, str, list[str]]]) -> None:
-    table = chexpert(drawn)
+def test_the_paper_protocol_selects_as_the_released_code_does(
+    drawn_rows: list[tuple[int, str, str, list[str]]],
+) -> None:
+    table = chexpert(drawn_rows)
     images, labels = released_code(table)
     selection = select(table, "chexpert", PAPER)
     assert table.rows["image"].to_numpy()[selection.index].tolist() == images
@@ -79,8 +84,10 @@ def test_paper_is_what_the_released_code_does(drawn: list[tuple[int, str, str, l
 
 @given(studies)
 @settings(max_examples=60, deadline=None)
-def test_corrected_never_uses_a_label_of_another_image(drawn: list[tuple[int, str, str, list[str]]]) -> None:
-    table = chexpert(drawn)
+def test_the_corrected_protocol_never_uses_labels_of_another_image(
+    drawn_rows: list[tuple[int, str, str, list[str]]],
+) -> None:
+    table = chexpert(drawn_rows)
     selection = select(table, "chexpert", CORRECTED)
     own = (selection.label_rows == selection.index[:, None]) | (selection.label_rows == -1)
     assert own.all()
@@ -116,20 +123,20 @@ def test_uncertain_labels_follow_the_policy(policy: str, value: float) -> None:
     assert selection.states[:, 0].tolist() == [1, 0, -1, -2]
 
 
-def test_an_unknown_patient_is_its_own() -> None:
+def test_an_unknown_patient_counts_as_a_patient_of_its_own() -> None:
     table = table_of(["PA"] * 4, ["a", None, None, "a"], [1, 1, 1, 1])
     for protocol in (PAPER, CORRECTED):
         assert sorted(select(table, "mine", protocol).index.tolist()) == [0, 1, 2]
 
 
-def test_own_datasets_are_frontal_under_corrected() -> None:
+def test_the_corrected_protocol_keeps_frontal_views_of_own_datasets() -> None:
     table = table_of(["PA", "AP", "lateral", None, "LL", "AP Supine"], list("abcdef"), [1] * 6)
     selection = select(table, "mine", CORRECTED)
     assert selection.index.tolist() == [0, 1, 3, 5]
     assert selection.left_out == {"view is L or LL or RL or LAT or LATERAL": 2}
 
 
-def test_left_out_is_counted() -> None:
+def test_images_left_out_are_counted_by_reason() -> None:
     table = table_of(["PA", "AP", None, "PA", "PA"], list("aabbb"), [1] * 5)
     selection = select(table, "nih", CORRECTED, labeller="manifest")
     assert selection.left_out == {
@@ -140,7 +147,7 @@ def test_left_out_is_counted() -> None:
     assert len(selection) + sum(selection.left_out.values()) == 5
 
 
-def test_nothing_left_and_nothing_there() -> None:
+def test_a_selection_may_be_empty() -> None:
     for table in (table_of(["AP"], ["a"], [1]), table_of([], [], [])):
         for protocol in (PAPER, CORRECTED):
             selection = select(table, "mimic_ch", _own_views(protocol), labeller="manifest")
@@ -153,7 +160,7 @@ def _own_views(protocol: object) -> object:
     return dataclasses.replace(protocol, datasets={"mimic_ch": rule})  # type: ignore[type-var]
 
 
-def test_a_native_column_that_was_not_kept_is_named() -> None:
+def test_a_native_column_that_was_not_stored_is_named() -> None:
     with pytest.raises(DataError, match="'Projection'"):
         select(table_of(["PA"], ["a"], [1]), "padchest", PAPER, labeller="manifest")
     with pytest.raises(DataError, match="'Labels'"):

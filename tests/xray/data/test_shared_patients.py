@@ -43,7 +43,7 @@ class Family:
             )  # fmt: skip
             return read_cohort(connection, int(number or 0), range(len(TASKS)))
 
-    def shown(self, name: str, protocol: str = "corrected", part: str = "test") -> pd.DataFrame:
+    def predictions(self, name: str, protocol: str = "corrected", part: str = "test") -> pd.DataFrame:
         """By the label files alone: NIH's image and patient of every row of a cohort, in order; None where unknown."""
         with self.engine.connect() as connection:
             ids = self.cohort(name, protocol, part).images.tolist()
@@ -74,15 +74,15 @@ def family(
     return Family(engine, {name: tables[name].rows for name in NAMES})
 
 
-def test_cohorts_know_their_shared_patients_and_pictures(family: Family) -> None:
+def test_shared_patients_and_pictures_of_cohorts_are_counted(family: Family) -> None:
     nih, rsna = (family.cohort(name) for name in NAMES)
-    shown = {name: family.shown(name) for name in NAMES}
-    for column, ours, theirs in (
+    tables = {name: family.predictions(name) for name in NAMES}
+    for column, own, other in (
         ("patient", nih.identities.patients, rsna.identities.patients),
         ("picture", nih.identities.pictures, rsna.identities.pictures),
     ):
-        expected = shown["rsna"][column].isin(set(shown["nih"][column].dropna())).to_numpy()
-        np.testing.assert_array_equal(np.isin(theirs, ours), expected)
+        expected = tables["rsna"][column].isin(set(tables["nih"][column].dropna())).to_numpy()
+        np.testing.assert_array_equal(np.isin(other, own), expected)
         assert expected.sum() > 50
 
 
@@ -91,7 +91,7 @@ def test_labels_of_shared_pictures_are_aligned(family: Family) -> None:
     one, two = labels_of_shared(nih, rsna)
     frames = []
     for name, cohort in zip(NAMES, (nih, rsna), strict=True):
-        frames.append(family.shown(name).assign(label=cohort.labels[:, PNEUMONIA]).dropna())
+        frames.append(family.predictions(name).assign(label=cohort.labels[:, PNEUMONIA]).dropna())
     both = frames[0].merge(frames[1], on="picture", suffixes=("_nih", "_rsna"))
     pairs = [tuple(pair) for pair in both[["label_nih", "label_rsna"]].to_numpy().tolist()]
     assert sorted(zip(one[:, PNEUMONIA].tolist(), two[:, PNEUMONIA].tolist(), strict=True)) == sorted(pairs)
@@ -116,14 +116,14 @@ def test_the_split_keeps_shared_patients_in_one_part(family: Family) -> None:
             text("select protocol, train_part, n, n_image, n_patient from leaking_cohorts"
                  " where task is null and (train_dataset, test_dataset) = ('nih', 'rsna')")
         ).all()  # fmt: skip
-    train, test = family.shown("nih", "paper", "train"), family.shown("rsna", "paper")
+    train, test = family.predictions("nih", "paper", "train"), family.predictions("rsna", "paper")
     n_image = int(test["picture"].isin(set(train["picture"].dropna())).sum())
     n_patient = int(test["patient"].isin(set(train["patient"].dropna())).sum())
     assert n_image > 10
     assert [tuple(leak) for leak in leaks] == [("paper", "train", len(test), n_image, n_patient)]
 
 
-def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> None:
+def test_the_verdict_uses_shared_patients_and_both_labels(family: Family) -> None:
     """Models whose scores are of the picture: patients are the units at both, and both labels of a picture are compared."""
     rng = np.random.default_rng(0)
     cohorts = {name: family.cohort(name) for name in NAMES}
@@ -143,11 +143,11 @@ def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> Non
         tests.append(stored.TestSet(name, "nih-cc", cohort, tuple(rows_of_model), logits))
     configurations = {name: (name,) for name in NAMES}
     study = StoredStudy(1, "s", dict.fromkeys(NAMES, "nih-cc"), configurations, tuple(evaluations))
-    there, back = images_or_labels.compute(study, tests)
+    forward, back = images_or_labels.compute(study, tests)
     one, two = labels_of_shared(*cohorts.values())
-    assert there["n_shared"] == back["n_shared"] == len(one) > 50
+    assert forward["n_shared"] == back["n_shared"] == len(one) > 50
     expected = cohen_kappa_score(one[:, PNEUMONIA].astype(int), two[:, PNEUMONIA].astype(int))
-    assert there["kappa"] == pytest.approx(expected, abs=1e-12)
+    assert forward["kappa"] == pytest.approx(expected, abs=1e-12)
     # as if no patient were at both: what images have in common falls away, and the interval is another one
     apart = [
         tests[0],
@@ -155,19 +155,21 @@ def test_the_verdict_sees_shared_patients_and_both_labels(family: Family) -> Non
     ]
     without, _ = images_or_labels.compute(study, apart)
     assert without["n_shared"] == 0
-    assert without["auc_drop"] == there["auc_drop"]
+    assert without["auc_drop"] == forward["auc_drop"]
     wide = without["drop_upper"] - without["drop_lower"]
-    assert abs((there["drop_upper"] - there["drop_lower"]) / wide - 1) > 0.01
+    assert abs((forward["drop_upper"] - forward["drop_lower"]) / wide - 1) > 0.01
 
 
 def _apart(cohort: StoredCohort) -> StoredCohort:
-    shown = cohort.identities
-    away = replace(shown, pictures=shown.pictures + 10_000_000, patients=shown.patients + 10_000_000)
+    identities = cohort.identities
+    away = replace(
+        identities, pictures=identities.pictures + 10_000_000, patients=identities.patients + 10_000_000
+    )
     return replace(cohort, identities=away)
 
 
 def test_listings_count_each_patient_once(family: Family) -> None:
     with family.engine.connect() as connection:
         one = connection.scalar(text("select count(*) from patient where name is not null"))
-    named = pd.concat([rows["patient"] for rows in family.rows.values()]).dropna()
-    assert one == named.nunique()
+    patients = pd.concat([rows["patient"] for rows in family.rows.values()]).dropna()
+    assert one == patients.nunique()

@@ -13,12 +13,12 @@ from xray.tasks import TASKS
 PAPER, CORRECTED = load_protocol("paper"), load_protocol("corrected")
 
 
-def test_the_permutation_known_from_torch() -> None:
+def test_the_permutation_equals_a_recorded_one_of_torch() -> None:
     assert torch_permutation(10, 0).tolist() == [4, 1, 7, 5, 3, 9, 0, 8, 6, 2]
 
 
 @pytest.mark.parametrize("n", [0, 1, 2, 3, 10, 1695, 30805, 64534])
-def test_random_split_is_torchs(n: int) -> None:
+def test_the_random_split_equals_torchs(n: int) -> None:
     torch = pytest.importorskip("torch")
     for seed in (0, 1, 12345):
         torch.manual_seed(seed)
@@ -28,8 +28,8 @@ def test_random_split_is_torchs(n: int) -> None:
         return
     torch.manual_seed(0)
     halves = torch.utils.data.random_split(range(n), [int(0.5 * n), n - int(0.5 * n)])
-    for ours, theirs in zip(random_split(n, 0.5, 0), halves, strict=True):
-        assert ours.tolist() == list(theirs.indices)
+    for own, half in zip(random_split(n, 0.5, 0), halves, strict=True):
+        assert own.tolist() == list(half.indices)
 
 
 def table_of(patients: list[str | None]) -> SourceTable:
@@ -39,7 +39,7 @@ def table_of(patients: list[str | None]) -> SourceTable:
     return SourceTable(rows, np.zeros(shape, np.int8), np.full(shape, None, dtype=object))
 
 
-def test_paper_halves_the_images_and_each_run_cuts_its_validation() -> None:
+def test_the_paper_protocol_halves_the_images_and_each_run_splits_off_its_validation() -> None:
     table = table_of([f"{k:03d}" for k in range(101)])
     selection = select(table, "nih", PAPER)
     cut = parts(selection, table, "nih-cc", PAPER)
@@ -55,13 +55,13 @@ names = st.lists(st.one_of(st.none(), st.text(max_size=6)), max_size=40)
 
 @given(names, names, st.integers(0, 3))
 @settings(max_examples=60, deadline=None)
-def test_a_patient_stays_in_one_part_whatever_is_added(
+def test_a_patient_stays_in_its_part_when_data_are_added(
     before: list[str | None], added: list[str | None], at: int
 ) -> None:
     def cut(patients: list[str | None], images: list[str]) -> list[int]:
-        who = pd.Series(patients, dtype=object)
+        names = pd.Series(patients, dtype=object)
         return patient_parts(
-            keys_by_name(who, pd.Series(images, dtype=object), "site"), CORRECTED.split
+            keys_by_name(names, pd.Series(images, dtype=object), "site"), CORRECTED.split
         ).tolist()
 
     images = [f"old{k}" for k in range(len(before))]
@@ -76,7 +76,7 @@ def test_a_patient_stays_in_one_part_whatever_is_added(
             assert part_of.setdefault(patient, part) == part
 
 
-def test_fractions_are_met() -> None:
+def test_parts_have_the_requested_fractions() -> None:
     patients = [str(k) for k in range(20_000)]
     table = table_of(patients)
     cut = parts(select(table, "mine", CORRECTED), table, "site", CORRECTED)
@@ -85,15 +85,15 @@ def test_fractions_are_met() -> None:
     assert sorted(np.concatenate([cut[part] for part in PARTS]).tolist()) == list(range(20_000))
 
 
-def test_site_and_seed_draw_anew_and_datasets_of_a_site_agree() -> None:
-    who = pd.Series([str(k) for k in range(500)], dtype=object)
-    one = patient_parts(keys_by_name(who, who, "nih-cc"), CORRECTED.split)
-    assert (one != patient_parts(keys_by_name(who, who, "stanford"), CORRECTED.split)).any()
+def test_another_site_or_seed_splits_differently_and_datasets_of_a_site_agree() -> None:
+    names = pd.Series([str(k) for k in range(500)], dtype=object)
+    one = patient_parts(keys_by_name(names, names, "nih-cc"), CORRECTED.split)
+    assert (one != patient_parts(keys_by_name(names, names, "stanford"), CORRECTED.split)).any()
     images = pd.Series([f"google {k}" for k in range(500)], dtype=object)
-    np.testing.assert_array_equal(one, patient_parts(keys_by_name(who, images, "nih-cc"), CORRECTED.split))
+    np.testing.assert_array_equal(one, patient_parts(keys_by_name(names, images, "nih-cc"), CORRECTED.split))
 
 
-def test_an_unknown_patient_is_not_one_named_like_the_image() -> None:
+def test_an_unknown_patient_differs_from_a_patient_named_like_the_image() -> None:
     image = pd.Series([str(k) for k in range(200)], dtype=object)
     nobody = pd.Series([None] * 200, dtype=object)
     unknown = patient_parts(keys_by_name(nobody, image, "site"), CORRECTED.split)

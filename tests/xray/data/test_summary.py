@@ -8,7 +8,7 @@ from xray.data.protocol import load_protocol
 from xray.data.sources.base import sources
 
 
-def test_columns_that_were_read_are_not_said_to_be_kept_only(tmp_path: Path) -> None:
+def test_columns_that_were_read_are_not_listed_as_kept_only(tmp_path: Path) -> None:
     write_family(tmp_path)
     rules = load_protocol("corrected")
     table = sources()["nih"](tmp_path / "Data_Entry_2017.csv", None)

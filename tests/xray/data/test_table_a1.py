@@ -31,7 +31,7 @@ def small() -> SourceTable:
     return SourceTable(rows, states, np.full(states.shape, None, dtype=object))
 
 
-def test_all_cells_and_what_is_not_there() -> None:
+def test_every_cell_is_compared_and_missing_datasets_are_named() -> None:
     cells = table_a1({"nih": small()})
     assert len(cells) == 83
     assert Counter(cell.dataset for cell in cells)["padchest"] == 15
@@ -51,19 +51,19 @@ def test_published_label_files_give_every_published_cell(published: Tables) -> N
     assert all(table.quarantine == [] for table in published.values())
 
 
-def taken(tables: Tables, name: str, protocol_name: str) -> tuple[Selection, dict[str, np.ndarray]]:
+def selected(tables: Tables, name: str, protocol_name: str) -> tuple[Selection, dict[str, np.ndarray]]:
     protocol = load_protocol(protocol_name)
     selection = select(tables[name], name, protocol)
     return selection, dict(parts(selection, tables[name], dataset(name).site, protocol))
 
 
-def column(tables: Tables, name: str, protocol_name: str, part: str, what: str) -> list[str]:
-    selection, cut = taken(tables, name, protocol_name)
-    return tables[name].rows[what].iloc[selection.index[cut[part]]].tolist()
+def column(tables: Tables, name: str, protocol_name: str, part: str, unit: str) -> list[str]:
+    selection, cut = selected(tables, name, protocol_name)
+    return tables[name].rows[unit].iloc[selection.index[cut[part]]].tolist()
 
 
 def test_the_test_half_of_nih_has_the_published_positives(published: Tables) -> None:
-    selection, cut = taken(published, "nih", "paper")
+    selection, cut = selected(published, "nih", "paper")
     positives = np.nansum(selection.labels[cut["test"]], axis=0)
     assert len(cut["test"]) == 15_403
     assert {task: int(positives[TASK_INDEX[task]]) for task in TEST_HALF} == TEST_HALF
@@ -71,16 +71,16 @@ def test_the_test_half_of_nih_has_the_published_positives(published: Tables) -> 
     assert (len(selection), int((views == "AP").sum())) == (30_805, 3_568)
 
 
-def test_google_images_in_nihs_training_half(published: Tables) -> None:
-    for what, shared in [("image", 129), ("patient", 419)]:
-        test = column(published, "google", "paper", "test", what)
-        train = set(column(published, "nih", "paper", "train", what))
+def test_google_images_overlap_with_nihs_training_half(published: Tables) -> None:
+    for unit, shared in [("image", 129), ("patient", 419)]:
+        test = column(published, "google", "paper", "test", unit)
+        train = set(column(published, "nih", "paper", "train", unit))
         assert len(test) == 848
         assert sum(name in train for name in test) == shared
 
 
-def test_rsna_boxes_in_both_halves(published: Tables) -> None:
-    selection, cut = taken(published, "rsna", "paper")
+def test_rsna_images_with_boxes_are_in_both_halves(published: Tables) -> None:
+    selection, cut = selected(published, "rsna", "paper")
     assert (len(selection), len(published["rsna"].rows)) == (30_227, 26_684)
     test = cut["test"][selection.labels[cut["test"], TASK_INDEX["Pneumonia"]] == 1]
     train = set(selection.index[cut["train"]].tolist())
@@ -89,8 +89,8 @@ def test_rsna_boxes_in_both_halves(published: Tables) -> None:
 
 
 @pytest.mark.parametrize("name", ["nih", "google", "openi", "rsna"])
-def test_corrected_repeats_no_image_and_no_patient(published: Tables, name: str) -> None:
-    selection, cut = taken(published, name, "corrected")
+def test_the_corrected_protocol_repeats_no_image_and_no_patient(published: Tables, name: str) -> None:
+    selection, cut = selected(published, name, "corrected")
     assert len(set(selection.index.tolist())) == len(selection)
     labelled = published[name].rows["patient"].iloc[selection.index].dropna()
     assert not labelled.duplicated().any()
@@ -98,8 +98,8 @@ def test_corrected_repeats_no_image_and_no_patient(published: Tables, name: str)
     assert min(len(part) for part in cut.values()) > 0
 
 
-def test_corrected_keeps_sites_apart(published: Tables) -> None:
-    for what in ("image", "patient"):
-        train = set(column(published, "nih", "corrected", "train", what))
-        train |= set(column(published, "nih", "corrected", "validation", what))
-        assert train.isdisjoint(column(published, "google", "corrected", "test", what))
+def test_the_corrected_protocol_keeps_sites_apart(published: Tables) -> None:
+    for unit in ("image", "patient"):
+        train = set(column(published, "nih", "corrected", "train", unit))
+        train |= set(column(published, "nih", "corrected", "validation", unit))
+        assert train.isdisjoint(column(published, "google", "corrected", "test", unit))

@@ -46,8 +46,8 @@ def files(draw: st.DrawFn) -> tuple[bytes, int]:
     return text.encode(encoding, errors="replace"), len(rows)
 
 
-def check(drawn: tuple[bytes, int]) -> None:
-    data, n = drawn
+def check(file: tuple[bytes, int]) -> None:
+    data, n = file
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "labels.csv"
         path.write_bytes(data)
@@ -63,16 +63,16 @@ def check(drawn: tuple[bytes, int]) -> None:
 
 @given(files())
 @settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
-def test_counts_of_drawn_files_add_up(drawn: tuple[bytes, int]) -> None:
-    check(drawn)
+def test_counts_of_drawn_files_add_up(file: tuple[bytes, int]) -> None:
+    check(file)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(1200)
 @given(files())
 @settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
-def test_counts_of_ten_thousand_drawn_files_add_up(drawn: tuple[bytes, int]) -> None:
-    check(drawn)
+def test_counts_of_ten_thousand_drawn_files_add_up(file: tuple[bytes, int]) -> None:
+    check(file)
 
 
 @given(

@@ -10,9 +10,9 @@ from xray.explorer.asking import Database
 from xray.explorer.catalogue import FRESH_SECONDS, OLD_SECONDS, Scorer, Shelf
 
 
-def test_a_page_shows_what_was_there_while_it_is_read_anew(database: str, engine: Engine) -> None:
-    asked = Database.of(database)
-    shelf = Shelf(asked)
+def test_a_page_shows_the_old_catalogue_while_a_new_one_is_read(database: str, engine: Engine) -> None:
+    source = Database.of(database)
+    shelf = Shelf(source)
     assert shelf.current() is not shelf.current(), "where nothing is scored yet it is looked for each time"
     first = replace(shelf.current(), scorers={"m": Scorer("m", ("m",), None, "all", None)})
     shelf._catalogue = first
@@ -29,4 +29,4 @@ def test_a_page_shows_what_was_there_while_it_is_read_anew(database: str, engine
     assert shelf.current().values == {"sex": ("F",)}
     shelf._catalogue, shelf._read_at = first, time.monotonic() - OLD_SECONDS - 1
     assert shelf.current().values == {"sex": ("F",)}, "what is too old is waited for"
-    asked.close()
+    source.close()

@@ -11,34 +11,34 @@ RNG = np.random.default_rng(5)
 
 @pytest.mark.parametrize("n", [2, 3, 50, 5000])
 @pytest.mark.parametrize("ties", [True, False])
-def test_each_threshold_of_the_curve_calls_what_it_says(n: int, ties: bool) -> None:
+def test_every_threshold_of_the_curve_gives_its_stated_counts(n: int, ties: bool) -> None:
     scores = RNG.normal(size=n).round(1 if ties else 12)
     labels = np.append([0, 1], RNG.integers(0, 2, n - 2)).astype(np.int16)
-    made = curve(scores, labels)
-    assert len(made.threshold) <= STEPS + 1
-    assert (np.diff(made.threshold) < 0).all()
-    assert (made.tp[-1], made.fp[-1]) == (made.n_pos, made.n_neg)
-    for threshold, tp, fp in zip(made.threshold, made.tp, made.fp, strict=True):
+    points = curve(scores, labels)
+    assert len(points.threshold) <= STEPS + 1
+    assert (np.diff(points.threshold) < 0).all()
+    assert (points.tp[-1], points.fp[-1]) == (points.n_pos, points.n_neg)
+    for threshold, tp, fp in zip(points.threshold, points.tp, points.fp, strict=True):
         (_, false), (_, true) = confusion_matrix(labels, scores >= threshold, labels=[0, 1])
         assert (tp, fp) == (true, false)
         assert counts(scores, labels, threshold)[:2] == (true, false)
-        assert made.at(threshold) == int(np.flatnonzero(made.threshold == threshold)[0])
+        assert points.at(threshold) == int(np.flatnonzero(points.threshold == threshold)[0])
 
 
-def test_a_cell_has_the_auc_of_its_scores() -> None:
+def test_the_auc_of_a_cell_is_that_of_its_scores() -> None:
     scores, labels = RNG.normal(size=400).astype(np.float32), RNG.integers(0, 2, 400).astype(np.int16)
-    made = measure(scores, labels)
-    assert made.auc == pytest.approx(roc_auc_score(labels, scores))
-    assert made.lower < made.auc < made.upper
-    assert made.histogram.positives.sum() == pytest.approx(1)
+    measures = measure(scores, labels)
+    assert measures.auc == pytest.approx(roc_auc_score(labels, scores))
+    assert measures.lower < measures.auc < measures.upper
+    assert measures.histogram.positives.sum() == pytest.approx(1)
 
 
 @pytest.mark.parametrize("labels", [[], [1], [0, 0], [1, 1, 1]])
-def test_a_class_that_is_absent_is_no_error(labels: list[int]) -> None:
-    made = measure(np.zeros(len(labels), np.float32), np.array(labels, np.int16))
-    assert np.isnan(made.auc)
-    assert made.reason
-    assert made.n == len(labels)
+def test_an_absent_class_is_no_error(labels: list[int]) -> None:
+    measures = measure(np.zeros(len(labels), np.float32), np.array(labels, np.int16))
+    assert np.isnan(measures.auc)
+    assert measures.reason
+    assert measures.n == len(labels)
 
 
 def test_the_shortest_threshold_calls_the_same_images() -> None:

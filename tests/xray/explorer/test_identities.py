@@ -7,7 +7,7 @@ from xray.explorer.identities import Identities
 HIDDEN, OPEN = Identities(b"key"), Identities(b"key", open=True)
 
 
-def test_a_pseudonym_is_of_the_site_and_the_patient_and_of_this_home() -> None:
+def test_a_pseudonym_depends_on_site_patient_and_home() -> None:
     assert HIDDEN.patient("nih", "61") == HIDDEN.patient("nih", "61")
     others = [
         HIDDEN.patient("mimic", "61"),

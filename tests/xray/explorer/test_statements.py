@@ -24,13 +24,13 @@ CONDITIONS: dict[str, Any] = {
 
 
 @pytest.fixture
-def asked(database: str) -> Iterator[Database]:
-    made = Database.of(database)
-    yield made
-    made.close()
+def source(database: str) -> Iterator[Database]:
+    opened_database = Database.of(database)
+    yield opened_database
+    opened_database.close()
 
 
-def test_every_question_runs_with_all_conditions_and_with_none(asked: Database, engine: Engine) -> None:
+def test_every_query_runs_with_all_conditions_and_with_none(source: Database, engine: Engine) -> None:
     assert len(names()) > 20
     url = engine.url.render_as_string(hide_password=False)
     for name in names():
@@ -41,25 +41,25 @@ def test_every_question_runs_with_all_conditions_and_with_none(asked: Database, 
         )
         assert header.startswith("One row"), name
         for conditions in (dict.fromkeys(CONDITIONS), CONDITIONS):
-            given = {**GIVEN, **conditions}
-            asked.rows(name, **given)
-            with ask(url, asked.statement_text(name, **given)) as answer:
+            parameters = {**GIVEN, **conditions}
+            source.rows(name, **parameters)
+            with ask(url, source.statement_text(name, **parameters)) as answer:
                 assert all(column in header or name == "worklists" for column in answer.columns), (
                     name,
                     answer.columns,
                 )
 
 
-def test_a_condition_stands_only_with_its_parameter() -> None:
+def test_a_condition_appears_only_with_its_parameter() -> None:
     assert "sex = " not in statement("scores", {})
     assert "sex = %(sex)s" in statement("scores", {"sex": "F"})
     assert "label = %(label)s" in statement("scores", {"label": 0})
     assert "label is null" not in statement("scores", {"unlabelled": False})
 
 
-def test_what_is_shown_is_quoted_by_the_servers_rules(asked: Database) -> None:
-    shown = asked.statement_text(
+def test_displayed_sql_is_quoted_by_the_servers_rules(source: Database) -> None:
+    statement = source.statement_text(
         "operating_points", study="o'neill \\ %s", trained_on="a", dataset="b", task="c"
     )
-    assert "'o''neill \\ %s'" in shown
-    assert "%(" not in shown
+    assert "'o''neill \\ %s'" in statement
+    assert "%(" not in statement

@@ -22,7 +22,7 @@ def pictures(n=20, size=32):
 
 
 @pytest.mark.parametrize("prefetch", [0, 2])
-def test_what_is_delivered_is_made_of_the_images_by_the_thread_that_is_ahead(prefetch):
+def test_the_thread_that_reads_ahead_delivers_the_same_tensors(prefetch):
     threads = set()
 
     def deliver(images):
@@ -47,7 +47,7 @@ def test_a_gpu_gives_the_logits_of_the_cpu():
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_without_a_gpu_the_script_says_so_and_ends_well():
+def test_without_a_gpu_the_script_says_so_and_exits_with_0():
     command = [sys.executable, "-m", "benchmarks.gpu"]
-    done = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "not measured: there is no GPU that torch can use\n")
+    process = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
+    assert (process.stdout, process.stderr) == ("", "not measured: there is no GPU that torch can use\n")

@@ -55,12 +55,12 @@ def aucs(engine: Engine, logits: Any) -> dict[str, float]:
     with engine.begin() as connection:
         cohort = connection.scalar(text("select id from cohort where part = 'test'"))
         labels = read_cohort(connection, cohort, range(len(TASKS))).labels
-    found = {}
+    aucs_by_task = {}
     for task, name in enumerate(TASKS):
-        known = ~np.isnan(labels[:, task]) & ~np.isnan(logits[task])
-        if len(set(labels[known, task])) == 2:
-            found[name] = float(roc_auc_score(labels[known, task], logits[task][known]))
-    return found
+        usable = ~np.isnan(labels[:, task]) & ~np.isnan(logits[task])
+        if len(set(labels[usable, task])) == 2:
+            aucs_by_task[name] = float(roc_auc_score(labels[usable, task], logits[task][usable]))
+    return aucs_by_task
 
 
 def network() -> nn.Module:
@@ -75,7 +75,7 @@ def scripted(path: Path, module: nn.Module | None = None) -> Path:
     return path
 
 
-def test_our_own_model_exported_and_imported_gives_the_same_numbers(
+def test_an_exported_and_imported_model_gives_the_same_logits(
     engine, tracker, home, draw, quick, tmp_path, request
 ):
     """As ONNX and as TorchScript: through file, card, MLflow and the normal evaluate step, AUCs to 1e-6."""
@@ -86,20 +86,20 @@ def test_our_own_model_exported_and_imported_gives_the_same_numbers(
     own, _ = ensure_model(engine, tracker, home, ModelRequest("s", "a", ("a",), "corrected", recipe, 0))
     with engine.begin() as connection:
         name = connection.scalar(text("select name from model where id = :own"), {"own": own})
-    made = {}
+    models = {}
     for kind in ("onnx", "torchscript"):
         path = tmp_path / f"Our {kind}.{kind}"
-        told = read_card(export_model(engine, tracker, name, kind, path))
-        assert (told.name, told.size, told.trained_on) == (f"our-{kind}", 16, ("a",))
+        exported = read_card(export_model(engine, tracker, name, kind, path))
+        assert (exported.name, exported.size, exported.trained_on) == (f"our-{kind}", 16, ("a",))
         trust = kind == "torchscript"  # a program, even where it is our own
-        done = import_model(engine, tracker, path, told, trust=trust)
-        assert (done.new, done.format) == (True, kind)
-        assert not import_model(engine, tracker, path, told, trust=trust).new
-        made[kind] = done.model_id
+        imported = import_model(engine, tracker, path, exported, trust=trust)
+        assert (imported.new, imported.format) == (True, kind)
+        assert not import_model(engine, tracker, path, exported, trust=trust).new
+        models[kind] = imported.model_id
     with engine.begin() as connection:
-        wanted = missing(connection)
-    assert set(wanted) == {own, *made.values()}
-    for model_id, lists in wanted.items():
+        lists_missing = missing(connection)
+    assert set(lists_missing) == {own, *models.values()}
+    for model_id, lists in lists_missing.items():
         assert evaluate(engine, tracker, home, model_id, lists) == 1
     with engine.begin() as connection:
         assert missing(connection) == {}
@@ -115,16 +115,18 @@ def test_our_own_model_exported_and_imported_gives_the_same_numbers(
         "torch",
         "torch",
     ]
-    ours = scores(engine, own)
-    expected = aucs(engine, ours)
+    own_scores = scores(engine, own)
+    expected = aucs(engine, own_scores)
     assert len(expected) >= 3
-    for model_id in made.values():
-        theirs = scores(engine, model_id)
-        np.testing.assert_allclose(theirs, ours, atol=1e-5)
-        assert aucs(engine, theirs) == pytest.approx(expected, abs=1e-6)
+    for model_id in models.values():
+        imported_scores = scores(engine, model_id)
+        np.testing.assert_allclose(imported_scores, own_scores, atol=1e-5)
+        assert aucs(engine, imported_scores) == pytest.approx(expected, abs=1e-6)
     served = mlflow.pyfunc.load_model("models:/foreign.our-onnx/1")
     pixels = np.random.default_rng(0).uniform(-1024, 1024, (3, 1, 16, 16)).astype(np.float32)
-    assert served.predict(pixels).shape == (3, len(told.findings)), "its own outputs, those that were trained"
+    assert served.predict(pixels).shape == (3, len(exported.findings)), (
+        "its own outputs, those that were trained"
+    )
     with pytest.raises(LearningError, match="our-onnx was imported"):
         export_model(engine, tracker, "our-onnx", "onnx", tmp_path / "again.onnx")
 
@@ -140,22 +142,24 @@ def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, 
 
     draw("a", patients=24)
     torch.manual_seed(3)
-    theirs = xrv.models.DenseNet(num_classes=18, in_channels=1).eval()
-    told = xrv_card("densenet121-res224-nih", "xrv-nih")
-    assert told.trained_on == ("nih",)
-    assert told.findings == TASKS[:14]
-    assert "Effusion 0.03874" in (told.note or "")
-    torch.save(theirs, tmp_path / "whole.pt")
-    torch.save(theirs.state_dict(), tmp_path / "state.pt")
+    original = xrv.models.DenseNet(num_classes=18, in_channels=1).eval()
+    own_card = xrv_card("densenet121-res224-nih", "xrv-nih")
+    assert own_card.trained_on == ("nih",)
+    assert own_card.findings == TASKS[:14]
+    assert "Effusion 0.03874" in (own_card.note or "")
+    torch.save(original, tmp_path / "whole.pt")
+    torch.save(original.state_dict(), tmp_path / "state.pt")
     with pytest.raises(UntrustedError, match=r"torchxrayvision.models.DenseNet|more than weights"):
-        import_model(engine, tracker, tmp_path / "whole.pt", told)
-    done = import_model(engine, tracker, tmp_path / "state.pt", told)
-    assert (done.format, done.new) == ("safetensors", True)
-    whole = dataclasses.replace(told, name="xrv-whole")
+        import_model(engine, tracker, tmp_path / "whole.pt", own_card)
+    imported = import_model(engine, tracker, tmp_path / "state.pt", own_card)
+    assert (imported.format, imported.new) == ("safetensors", True)
+    whole = dataclasses.replace(own_card, name="xrv-whole")
     again = import_model(engine, tracker, tmp_path / "whole.pt", whole, trust=True)
     with engine.begin() as connection:
-        kept = connection.execute(text("select count(*), count(distinct card ->> 'sha256') from model")).one()
-        assert tuple(kept) == (2, 1), "of either file the same weights are kept"
+        stored = connection.execute(
+            text("select count(*), count(distinct card ->> 'sha256') from model")
+        ).one()
+        assert tuple(stored) == (2, 1), "of either file the same weights are kept"
         assert connection.scalar(text("select count(*) from missing_evaluations")) == 0, (
             "drawn images, a real model"
         )
@@ -167,10 +171,10 @@ def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, 
             text("insert into study_dataset select study.id, dataset.id, 0 from study, dataset")
         )
         connection.execute(text("insert into study_model select study.id, model.id, 0 from study, model"))
-        wanted = missing(connection, "s")
-    assert wanted.keys() == {done.model_id}
-    evaluate(engine, tracker, home, done.model_id, wanted[done.model_id])
-    found = scores(engine, done.model_id)
+        lists_missing = missing(connection, "s")
+    assert lists_missing.keys() == {imported.model_id}
+    evaluate(engine, tracker, home, imported.model_id, lists_missing[imported.model_id])
+    scores_found = scores(engine, imported.model_id)
     from xray.data.pictures import pixel_cache
     from xray.data.registered import read_named
     from xray.pixels.scale import to_network_range
@@ -186,21 +190,21 @@ def test_a_densenet_of_torchxrayvision_round_trips(engine, tracker, home, draw, 
     cache = pixel_cache(dataset, home, 224, "centre")
     pixels = to_network_range(cache.pixels[dataset.places(np.array(ids, np.int32))])[:, None]
     with torch.inference_mode():
-        expected = theirs(torch.from_numpy(pixels)).numpy()
-    np.testing.assert_allclose(found[:14].T, expected[:, :14], atol=1e-4, rtol=1e-4)
-    assert np.isnan(found[14:]).all()
-    assert aucs(engine, found) == pytest.approx(
-        aucs(engine, np.where(np.isnan(found), np.nan, expected.T)), abs=1e-6
+        expected = original(torch.from_numpy(pixels)).numpy()
+    np.testing.assert_allclose(scores_found[:14].T, expected[:, :14], atol=1e-4, rtol=1e-4)
+    assert np.isnan(scores_found[14:]).all()
+    assert aucs(engine, scores_found) == pytest.approx(
+        aucs(engine, np.where(np.isnan(scores_found), np.nan, expected.T)), abs=1e-6
     )
 
 
-def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
+def test_scale_range_channels_and_order_follow_the_card(tmp_path):
     """Answers by hand: a model of three channels in [0, 1], normalised, that gives the mean of each channel's picture."""
-    told = card(
+    own_card = card(
         range=[1, 0], channels=3, mean=[0.5, 0.5, 0.25], std=[1, 2, 4], tasks=["Mass", "", "Hernia"], size=8
     )
-    found = ForeignNetwork(lambda x: x.mean((2, 3)), told)(torch.full((2, 1, 8, 8), 512.0))
-    np.testing.assert_allclose(found, [[0.25 - 0.5, 0], [0.25 - 0.5, 0]])
+    logits_found = ForeignNetwork(lambda x: x.mean((2, 3)), own_card)(torch.full((2, 1, 8, 8), 512.0))
+    np.testing.assert_allclose(logits_found, [[0.25 - 0.5, 0], [0.25 - 0.5, 0]])
     answers = torch.tensor([[0.9, 0.0], [0.2, 1.0]])
     told_two = card().findings
     by_hand = ForeignNetwork(lambda x: answers, card(output="probability"))(torch.zeros(2, 1, 16, 16))
@@ -212,7 +216,7 @@ def test_probabilities_range_channels_and_order_are_the_cards(tmp_path):
         ForeignNetwork(lambda x: answers[:, :1], card())(torch.zeros(2, 1, 16, 16))
 
 
-def test_a_model_in_training_mode_is_found_out():
+def test_a_model_in_training_mode_is_detected():
     trained = nn.Sequential(
         nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
     ).train()
@@ -222,7 +226,7 @@ def test_a_model_in_training_mode_is_found_out():
         probe(ForeignNetwork(nn.Conv2d(3, 2, 3), card()))
 
 
-def test_a_name_holds_one_model(engine, tracker, tmp_path):
+def test_a_name_cannot_be_used_for_another_model(engine, tracker, tmp_path):
     path = scripted(tmp_path / "m.pt")
     first = import_model(engine, tracker, path, card(), trust=True)
     assert (first.new, import_model(engine, tracker, path, card(), trust=True).model_id) == (
@@ -239,20 +243,20 @@ def test_a_name_holds_one_model(engine, tracker, tmp_path):
 
 def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, home, draw, tmp_path):
     draw("a")
-    told = card(trained_on=["a"])
-    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
+    own_card = card(trained_on=["a"])
+    imported = import_model(engine, tracker, scripted(tmp_path / "m.pt"), own_card, trust=True)
     kept_in = tracker.client.get_experiment_by_name("foreign").artifact_location
     files = Path(unquote(urlparse(kept_in).path)).rglob("model.torchscript")
-    kept = max(files, key=lambda file: file.stat().st_mtime_ns)
-    scripted(kept, nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
+    newest = max(files, key=lambda file: file.stat().st_mtime_ns)
+    scripted(newest, nn.Sequential(nn.AvgPool2d(16), nn.Flatten()))
     with engine.begin() as connection:
         (lists,) = missing(connection).values()
     with pytest.raises(ForeignModelError, match="is not the one that was imported"):
-        evaluate(engine, tracker, home, done.model_id, lists)
+        evaluate(engine, tracker, home, imported.model_id, lists)
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"size": "224"}, "size: expected pixels along a side"),
         ({"range": [0]}, "range: expected 2 number"),
@@ -267,12 +271,12 @@ def test_a_file_that_was_changed_in_the_registry_is_not_run(engine, tracker, hom
         ({"sizes": 3}, "unknown key 'sizes'"),
     ],
 )
-def test_a_card_that_can_not_be(change, said):
-    with pytest.raises(ForeignModelError, match=said):
+def test_an_impossible_card_is_refused(change, message):
+    with pytest.raises(ForeignModelError, match=message):
         card(**change)
 
 
-def test_all_mistakes_of_a_card_are_told_at_once():
+def test_all_mistakes_of_a_card_are_reported_at_once():
     with pytest.raises(ForeignModelError) as caught:
         card(sizes=3, channels=2, output="softmax", mean="no")
     assert [line.strip() for line in str(caught.value).splitlines()[1:]] == [
@@ -283,8 +287,8 @@ def test_all_mistakes_of_a_card_are_told_at_once():
     ]
 
 
-def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
-    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), card(), trust=True)
+def test_a_row_of_model_is_either_trained_here_or_foreign(engine, tracker, tmp_path):
+    imported = import_model(engine, tracker, scripted(tmp_path / "m.pt"), card(), trust=True)
     for change in (
         "seed = 0",
         "card = null",
@@ -294,7 +298,7 @@ def test_rows_of_model_are_one_kind_or_the_other(engine, tracker, tmp_path):
         "trained_on = 'x'",
     ):
         with engine.begin() as connection, pytest.raises(IntegrityError, match="ck_model_"):
-            connection.execute(text(f"update model set {change} where id = {done.model_id}"))
+            connection.execute(text(f"update model set {change} where id = {imported.model_id}"))
 
 
 def test_a_resnet_of_torchxrayvision_is_built(tmp_path):
@@ -309,17 +313,15 @@ def test_a_resnet_of_torchxrayvision_is_built(tmp_path):
     state["conv1.weight"] = torch.randn(64, 1, 7, 7) / 7
     file = tmp_path / Path(xrv.models.model_urls[name]["weights_url"]).name
     torch.save(state, file)
-    theirs = xrv.models.ResNet(weights=name, cache_dir=f"{tmp_path}/").eval()
-    told = xrv_card(name, "xrv-resnet")
-    assert (told.size, told.network, len(told.tasks)) == (512, "resnet50", 18)
+    original = xrv.models.ResNet(weights=name, cache_dir=f"{tmp_path}/").eval()
+    own_card = xrv_card(name, "xrv-resnet")
+    assert (own_card.size, own_card.network, len(own_card.tasks)) == (512, "resnet50", 18)
     pixels = torch.rand(2, 1, 512, 512) * 2048 - 1024
     with torch.inference_mode():
-        torch.testing.assert_close(build(told, state)(pixels), theirs.model(pixels))
+        torch.testing.assert_close(build(own_card, state)(pixels), original.model(pixels))
 
 
-def test_a_card_that_says_logit_of_probabilities_is_doubted_and_one_that_is_right_is_not(
-    engine, tracker, tmp_path
-):
+def test_a_card_that_declares_probabilities_as_logits_is_questioned(engine, tracker, tmp_path):
     path = scripted(tmp_path / "m.pt", nn.Sequential(network(), nn.Sigmoid()).eval())
     (note,) = import_model(engine, tracker, path, card(), trust=True).notes
     assert note.startswith("theirs: every logit is between 0 and 1: are they probabilities (output = ")
@@ -334,40 +336,40 @@ def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, dra
     from xray.learning import scorer as module
 
     draw("a")
-    told = card(trained_on=["a"])
-    done = import_model(engine, tracker, scripted(tmp_path / "m.pt"), told, trust=True)
+    own_card = card(trained_on=["a"])
+    imported = import_model(engine, tracker, scripted(tmp_path / "m.pt"), own_card, trust=True)
     with engine.begin() as connection:
-        assert own_first(connection, {done.model_id: [1]}) == ({}, {done.model_id: [1]})
-    shown: list[int] = []
+        assert own_first(connection, {imported.model_id: [1]}) == ({}, {imported.model_id: [1]})
+    numbers: list[int] = []
     score = module.score
 
-    def counted(network, cache, positions, *rest):
-        shown.append(len(positions))
+    def counting(network, cache, positions, *rest):
+        numbers.append(len(positions))
         return score(network, cache, positions, *rest)
 
-    monkeypatch.setattr(module, "score", counted)
+    monkeypatch.setattr(module, "score", counting)
     with engine.begin() as connection:
-        (first,) = missing(connection)[done.model_id]
-    assert evaluate(engine, tracker, home, done.model_id, [first]) == 1
+        (first,) = missing(connection)[imported.model_id]
+    assert evaluate(engine, tracker, home, imported.model_id, [first]) == 1
     with engine.begin() as connection:
         freeze(connection, read_named(connection, "a"), load_protocol("external"))
-        (second,) = missing(connection)[done.model_id]
-    assert evaluate(engine, tracker, home, done.model_id, [second]) == 1
+        (second,) = missing(connection)[imported.model_id]
+    assert evaluate(engine, tracker, home, imported.model_id, [second]) == 1
     with engine.begin() as connection:
-        lists = [image_ids(connection, each) for each in (first, second)]
+        lists = [image_ids(connection, list_id) for list_id in (first, second)]
         stored = [
             read_logits(
                 connection,
                 connection.scalar(
                     text("select id from evaluation where model_id = :m and image_list_id = :i"),
-                    {"m": done.model_id, "i": each},
+                    {"m": imported.model_id, "i": list_id},
                 ),
                 [TASK_INDEX["Mass"], TASK_INDEX["Effusion"]],
             )
-            for each in (first, second)
+            for list_id in (first, second)
         ]
     assert len(lists[0]) < len(lists[1])
-    assert shown == [len(lists[0]), len(lists[1]) - len(lists[0])]
+    assert numbers == [len(lists[0]), len(lists[1]) - len(lists[0])]
     assert not np.isnan(stored[1]).any()
     by_image = dict(zip(lists[0].tolist(), stored[0].T.tolist(), strict=True))
     again = dict(zip(lists[1].tolist(), stored[1].T.tolist(), strict=True))
@@ -375,10 +377,10 @@ def test_no_picture_is_scored_twice_for_two_protocols(engine, tracker, home, dra
     with engine.begin() as connection:
         connection.execute(text("delete from evaluation where image_list_id = :i"), {"i": first})
         connection.execute(text("delete from evaluation where image_list_id = :i"), {"i": second})
-    evaluate(engine, tracker, home, done.model_id, [second])
+    evaluate(engine, tracker, home, imported.model_id, [second])
     with engine.begin() as connection:
         evaluation = connection.scalar(
-            text("select id from evaluation where model_id = :m"), {"m": done.model_id}
+            text("select id from evaluation where model_id = :m"), {"m": imported.model_id}
         )
         anew = read_logits(connection, evaluation, [TASK_INDEX["Mass"], TASK_INDEX["Effusion"]])
     np.testing.assert_allclose(stored[1], anew, rtol=1e-5, atol=1e-6)

@@ -74,9 +74,9 @@ def with_evil(path: Path, member: str, evil: Evil) -> Path:
     """A TorchScript archive, one of whose pickles is the evil one."""
     torch.jit.script(network()).save(str(path))
     with zipfile.ZipFile(path) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
+        content = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w") as archive:
-        for name, data in held.items():
+        for name, data in content.items():
             archive.writestr(name, pickle.dumps(evil, 2) if name.endswith(f"/{member}") else data)
     return path
 
@@ -96,7 +96,7 @@ MALICIOUS: dict[str, Callable[[Path, Evil], object]] = {
 }
 
 
-def opened(path: Path, trust: bool = False) -> None:
+def load(path: Path, trust: bool = False) -> None:
     """Opens a file as an import does."""
     kind = check_file(path, trust)
     if kind == STATE:
@@ -105,25 +105,25 @@ def opened(path: Path, trust: bool = False) -> None:
         load_foreign(path, kind, CARD, trust)
 
 
-@pytest.mark.parametrize("how", MALICIOUS)
-def test_a_malicious_pickle_is_not_opened(how: str, tmp_path: Path) -> None:
-    made = tmp_path / "made by the pickle"
-    MALICIOUS[how](tmp_path / "model.pt", Evil(made))
-    said = "a TorchScript file" if "TorchScript" in how else r"more than weights|names posix\.system"
-    with pytest.raises(UntrustedError, match=said) as refused:
-        opened(tmp_path / "model.pt")
+@pytest.mark.parametrize("kind", MALICIOUS)
+def test_a_malicious_pickle_is_not_opened(kind: str, tmp_path: Path) -> None:
+    marker = tmp_path / "made by the pickle"
+    MALICIOUS[kind](tmp_path / "model.pt", Evil(marker))
+    message = "a TorchScript file" if "TorchScript" in kind else r"more than weights|names posix\.system"
+    with pytest.raises(UntrustedError, match=message) as refused:
+        load(tmp_path / "model.pt")
     assert "--trust" in str(refused.value)
-    assert not made.exists()
-    if how == "torch's archive":  # the test can fail: the same file, opened
+    assert not marker.exists()
+    if kind == "torch's archive":  # the test can fail: the same file, opened
         with pytest.raises(ForeignModelError, match="expected weights by name"):
-            opened(tmp_path / "model.pt", trust=True)
-        assert made.exists()
+            load(tmp_path / "model.pt", trust=True)
+        assert marker.exists()
 
 
-def test_of_two_entries_of_one_name_neither_is_run(tmp_path: Path) -> None:
+def test_an_archive_with_two_entries_of_one_name_is_refused(tmp_path: Path) -> None:
     """zipfile reads the last, torch the first: what an inspector of the archive sees is harmless."""
-    path, made = tmp_path / "model.pt", tmp_path / "made by the pickle"
-    with_evil(path, "data.pkl", Evil(made))
+    path, marker = tmp_path / "model.pt", tmp_path / "made by the pickle"
+    with_evil(path, "data.pkl", Evil(marker))
     with zipfile.ZipFile(path) as archive:
         (pickled,) = [name for name in archive.namelist() if name.endswith("/data.pkl")]
     with zipfile.ZipFile(path, "a") as archive, pytest.warns(UserWarning, match="Duplicate name"):
@@ -131,40 +131,40 @@ def test_of_two_entries_of_one_name_neither_is_run(tmp_path: Path) -> None:
     with zipfile.ZipFile(path) as archive:
         assert archive.read(pickled) == pickle.dumps({}, 2)
     with pytest.raises(UntrustedError, match="a TorchScript file runs its author's code"):
-        opened(path)
-    assert not made.exists()
+        load(path)
+    assert not marker.exists()
 
 
 def test_a_whole_module_needs_trust(tmp_path: Path) -> None:
     torch.save(network(), tmp_path / "whole.pt")
     with pytest.raises(UntrustedError, match=r"names torch\.nn\.modules"):
-        opened(tmp_path / "whole.pt")
+        load(tmp_path / "whole.pt")
     assert check_file(tmp_path / "whole.pt", trust=True) == STATE
     assert set(read_state(tmp_path / "whole.pt", trust=True)) == set(network().state_dict())
 
 
 @pytest.mark.parametrize("zipped", [True, False])
-def test_weights_alone_need_none(tmp_path: Path, zipped: bool) -> None:
+def test_weights_alone_need_no_trust(tmp_path: Path, zipped: bool) -> None:
     path = tmp_path / "state.pt"
     torch.save({"state_dict": network().state_dict()}, path, _use_new_zipfile_serialization=zipped)
     assert check_file(path) == STATE
     assert set(read_state(path, trust=False)) == set(network().state_dict())
 
 
-def test_torchscript_needs_trust_whatever_it_does(tmp_path: Path) -> None:
+def test_torchscript_always_needs_trust(tmp_path: Path) -> None:
     """One that computes, one that writes a file when it is called, and one whose code runs when it is loaded."""
-    path, written = tmp_path / "m.pt", tmp_path / "written"
-    for module in (network(), Writer(str(written)), AtLoading()):
+    path, marker = tmp_path / "m.pt", tmp_path / "written"
+    for module in (network(), Writer(str(marker)), AtLoading()):
         torch.jit.script(module).save(str(path))
         with pytest.raises(UntrustedError, match=r"runs its author's code; say --trust .* as ONNX"):
             check_file(path)
         with pytest.raises(UntrustedError, match="runs its author's code"):
             load_foreign(path, TORCHSCRIPT, CARD, trust=False)  # whoever checked before
-    assert not written.exists()
-    torch.jit.script(Writer(str(written))).save(str(path))
+    assert not marker.exists()
+    torch.jit.script(Writer(str(marker))).save(str(path))
     assert check_file(path, trust=True) == TORCHSCRIPT
     load_foreign(path, TORCHSCRIPT, CARD, trust=True)(torch.zeros(1, 1, 8, 8))
-    assert written.exists(), "it would have written"
+    assert marker.exists(), "it would have written"
 
 
 def test_an_exported_program_needs_trust(tmp_path: Path) -> None:
@@ -177,7 +177,7 @@ def test_an_exported_program_needs_trust(tmp_path: Path) -> None:
         assert loaded(torch.zeros(5, 1, 8, 8)).shape == (5, 1), "its batch of 2 is filled up"
 
 
-def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
+def test_an_onnx_file_needs_no_trust(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     helper, numpy_helper = onnx.helper, onnx.numpy_helper
     import numpy as np
@@ -216,7 +216,7 @@ def test_onnx_of_one_file_needs_none(tmp_path: Path) -> None:
         check_file(path)
 
 
-def test_files_that_are_no_models(tmp_path: Path) -> None:
+def test_files_that_are_no_models_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("hello")
     with pytest.raises(ForeignModelError, match="neither ONNX"):
         check_file(tmp_path / "a.txt")
@@ -232,14 +232,14 @@ def test_files_that_are_no_models(tmp_path: Path) -> None:
         read_state(tmp_path / "b.pt", trust=False)
 
 
-def test_an_archive_of_torchs_that_is_packed_is_refused(tmp_path: Path) -> None:
+def test_a_compressed_torch_archive_is_refused(tmp_path: Path) -> None:
     """torch unpacks it, entry by entry, and allocates what they say to hold; it writes none itself."""
     path = tmp_path / "state.pt"
     torch.save({"w": torch.zeros(1_000_000)}, path)
     with zipfile.ZipFile(path) as archive:
-        held = {name: archive.read(name) for name in archive.namelist()}
+        content = {name: archive.read(name) for name in archive.namelist()}
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, data in held.items():
+        for name, data in content.items():
             archive.writestr(name, data)
     assert path.stat().st_size < 20_000
     with pytest.raises(ForeignModelError, match="an archive that torch did not write"):

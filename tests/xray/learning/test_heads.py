@@ -59,7 +59,7 @@ def test_each_dataset_learns_its_own_labels(trained):
     assert trained.best.mean_auc > 0.95  # one head could do no better than 0.5 for the inverted task
 
 
-def test_logits_are_of_the_own_head_or_the_mean_of_those_that_were_trained(trained):
+def test_logits_come_from_the_own_head_or_the_mean_of_the_trained_ones(trained):
     network = trained.network
     pixels, positions = VALIDATION.pixels, VALIDATION.positions
     every = outputs(network, pixels, positions)
@@ -68,21 +68,21 @@ def test_logits_are_of_the_own_head_or_the_mean_of_those_that_were_trained(train
     np.testing.assert_allclose(of_a[:, [SAME, INVERTED]], every[:, 0, [SAME, INVERTED]], rtol=1e-5)
     np.testing.assert_allclose(of_b[:, [SAME, INVERTED]], every[:, 1, [SAME, INVERTED]], rtol=1e-5)
     np.testing.assert_allclose(of_none[:, SAME], every[:, :, SAME].mean(axis=1), rtol=1e-5, atol=1e-6)
-    for found in (of_a, of_b, of_none):  # a has no head for it
-        np.testing.assert_allclose(found[:, ONLY_B], every[:, 1, ONLY_B], rtol=1e-5)
+    for logits in (of_a, of_b, of_none):  # a has no head for it
+        np.testing.assert_allclose(logits[:, ONLY_B], every[:, 1, ONLY_B], rtol=1e-5)
     both = score(network, pixels, positions, ["a", "b"])
     np.testing.assert_allclose(both, of_none)
 
 
-def test_heads_come_back_from_the_file(trained, tmp_path):
+def test_heads_are_read_back_from_the_file(trained, tmp_path):
     save(trained.network, tmp_path / "model.safetensors")
     back = load(tmp_path / "model.safetensors")
     assert back.heads == ("a", "b")
     assert np.array_equal(back.trained, trained.network.trained)
-    mine, theirs = (
-        score(each, VALIDATION.pixels, VALIDATION.positions, ["b"]) for each in (trained.network, back)
+    own, expected = (
+        score(network, VALIDATION.pixels, VALIDATION.positions, ["b"]) for network in (trained.network, back)
     )
-    np.testing.assert_array_equal(mine, theirs)
+    np.testing.assert_array_equal(own, expected)
 
 
 def test_the_penalty_brings_the_heads_together(trained):
@@ -90,7 +90,7 @@ def test_the_penalty_brings_the_heads_together(trained):
     assert distance(aligned.network, SAME) < 0.5 * distance(trained.network, SAME)
 
 
-def test_the_penalty_equals_a_count_by_hand():
+def test_the_penalty_equals_a_hand_computation():
     weights = torch.zeros(3, 2, 2)
     weights[0, 0], weights[1, 0], weights[2, 0] = map(torch.tensor, ([0.0, 0.0], [3.0, 4.0], [0.0, 4.0]))
     # task 0: pairs 5, 4, 3 → mean 4; task 1: equal rows → 0
@@ -102,7 +102,7 @@ def test_the_penalty_equals_a_count_by_hand():
     assert weights.grad.isfinite().all()  # also where two rows are equal
 
 
-def test_the_penalty_is_that_of_the_released_code():
+def test_the_penalty_equals_the_released_code():
     weights = torch.randn(4, 18, 32, generator=torch.Generator().manual_seed(0))
-    theirs = sum(torch.pdist(weights[:, task], p=2).mean() for task in range(18))
-    assert alignment_penalty(weights).item() == pytest.approx(float(theirs), rel=1e-5)
+    expected = sum(torch.pdist(weights[:, task], p=2).mean() for task in range(18))
+    assert alignment_penalty(weights).item() == pytest.approx(float(expected), rel=1e-5)

@@ -72,15 +72,15 @@ def built(server: Server, _template: str, mlflow_url: str, tmp_path_factory: pyt
     tracker = Tracker(mlflow_url, tmp_path_factory.mktemp("artifacts of changed"))
     engine = create_engine(copy_template(server, _template, name), poolclass=NullPool)
     (home / "changed.toml").write_text(STUDY)
-    asked = read_study(home / "changed.toml")
-    for dataset in asked.datasets:
-        prepare(engine, home, dataset, asked.protocol, asked.image_size)
-    own = [request for request in requests(asked) if request.trained_on == "a"]
+    study = read_study(home / "changed.toml")
+    for dataset in study.datasets:
+        prepare(engine, home, dataset, study.protocol, study.image_size)
+    own = [request for request in requests(study) if request.trained_on == "a"]
     models = [ensure_model(engine, tracker, home, request)[0] for request in own]
     with engine.begin() as connection:
-        record_study(connection, asked, models)
-        wanted = missing(connection, asked.name)
-    for model, lists in wanted.items():
+        record_study(connection, study, models)
+        lists_missing = missing(connection, study.name)
+    for model, lists in lists_missing.items():
         evaluate(engine, tracker, home, model, lists)
     return Built(name, tracker, home)
 
@@ -102,17 +102,17 @@ def home(built: Built) -> Path:
     return built.home
 
 
-def do(engine, tracker, home, **asked) -> list:
+def do(engine, tracker, home, **options) -> list:
     """What `xray intervene run` does, without Prefect; the steps."""
-    asking = Asking(**asked)
+    asking = Asking(**options)
     with engine.begin() as connection:
-        wanted = steps(connection, "changed", asking)
-    for step in wanted:
-        given = InterventionRequest(
+        jobs = steps(connection, "changed", asking)
+    for step in jobs:
+        request = InterventionRequest(
             step.evaluation_id, step.target_list_id, step.kinds, asking.images, asking.seed
         )
-        assert intervene(engine, tracker, home, given) == len(step.kinds)
-    return wanted
+        assert intervene(engine, tracker, home, request) == len(step.kinds)
+    return jobs
 
 
 def content(engine) -> dict[str, list]:
@@ -127,8 +127,8 @@ def content(engine) -> dict[str, list]:
 
 def test_changed_images_are_scored_by_the_same_network_and_kept_apart(engine, tracker, home):
     before = content(engine)
-    wanted = do(engine, tracker, home, model="a")
-    assert [(s.trained_on, s.model_seed, s.test_dataset, s.target_dataset, s.kinds) for s in wanted] == [
+    jobs = do(engine, tracker, home, model="a")
+    assert [(s.trained_on, s.model_seed, s.test_dataset, s.target_dataset, s.kinds) for s in jobs] == [
         ("a", 0, "a", "e", KINDS),
         ("a", 1, "a", "e", KINDS),
     ]
@@ -138,70 +138,73 @@ def test_changed_images_are_scored_by_the_same_network_and_kept_apart(engine, tr
     with engine.begin() as connection:
         datasets = {name: read_named(connection, name) for name in "ae"}
         rows = connection.execute(text("select * from interventions order by kind, seed")).mappings().all()
-        stored = stored_interventions(connection, [step.evaluation_id for step in wanted])
+        stored = stored_interventions(connection, [step.evaluation_id for step in jobs])
         model = connection.execute(
             text("select mlflow_model, mlflow_version from model where seed = 1 and trained_on = 'a'")
         ).one()
-        evaluation = wanted[1].evaluation_id
+        evaluation = jobs[1].evaluation_id
         lists = [
             connection.scalar(
                 text("select image_list_id from evaluation where id = :id"), {"id": evaluation}
             ),
-            wanted[1].target_list_id,
+            jobs[1].target_list_id,
         ]
-        listed = [image_ids(connection, each) for each in lists]
+        listed = [image_ids(connection, list_id) for list_id in lists]
         tasks = connection.scalars(text("select distinct task_id from intervention_score order by 1")).all()
         logits = read_logits(connection, evaluation, tasks).T
         after = {
-            made.kind: changed_logits(connection, [made.id], tasks)
-            for made in stored
-            if made.evaluation_id == evaluation
+            intervention.kind: changed_logits(connection, [intervention.id], tasks)
+            for intervention in stored
+            if intervention.evaluation_id == evaluation
         }
     assert [(row["kind"], row["seed"], row["test_dataset"], row["target_dataset"]) for row in rows] == [
         (kind, seed, "a", "e") for kind in sorted(KINDS) for seed in (0, 1)
     ]
-    assert all(made.is_current for made in stored)
+    assert all(intervention.is_current for intervention in stored)
     caches = [pixel_cache(datasets[name], home, 32, "centre") for name in "ae"]
     own, other = (datasets[name].places(ids) for name, ids in zip("ae", listed, strict=True))
     network = load(tracker.weights(*model))
     for kind in KINDS:
-        made = change(kind, caches[0][own], caches[1][other])
-        shown = Changed(caches[0], keys_of(datasets["a"].content), made, 0)
-        columns = score(network, shown, own)[:, tasks] if made.steps else logits
+        changes = change(kind, caches[0][own], caches[1][other])
+        changed = Changed(caches[0], keys_of(datasets["a"].content), changes, 0)
+        columns = score(network, changed, own)[:, tasks] if changes.steps else logits
         np.testing.assert_allclose(after[kind], columns, atol=1e-5)
     assert np.abs(after["all"] - logits).max() > 1e-3
 
 
-def test_fewer_images_other_seeds_and_changed_pictures_are_scored_anew(engine, tracker, home):
-    given = {"model": "a", "kinds": ("noise",)}
-    first, _ = do(engine, tracker, home, **given, images=5)
+def test_other_samples_seeds_and_pictures_are_scored_again(engine, tracker, home):
+    options = {"model": "a", "kinds": ("noise",)}
+    first, _ = do(engine, tracker, home, **options, images=5)
     with engine.begin() as connection:
-        (made,) = stored_interventions(connection, [first.evaluation_id])
+        (intervention,) = stored_interventions(connection, [first.evaluation_id])
         tasks = connection.scalars(text("select distinct task_id from intervention_score order by 1")).all()
-        logits = changed_logits(connection, [made.id], tasks)
+        logits = changed_logits(connection, [intervention.id], tasks)
         n = connection.scalar(
             text("select count(distinct image) from intervention_predictions where seed = 0")
         )
     assert (np.isfinite(logits).any(axis=1).sum(), n) == (5, 5)
-    assert do(engine, tracker, home, **given, images=5) == []
+    assert do(engine, tracker, home, **options, images=5) == []
     with engine.begin() as connection:  # as after a kill between two kinds: each is stored when it is ready
         rest = steps(connection, "changed", Asking(model="a", kinds=("noise", "borders"), images=5))
     assert [step.kinds for step in rest] == [("borders",), ("borders",)]
-    assert len(do(engine, tracker, home, **given, images=5, seed=1)) == 2
-    assert len(do(engine, tracker, home, **given)) == 2
+    assert len(do(engine, tracker, home, **options, images=5, seed=1)) == 2
+    assert len(do(engine, tracker, home, **options)) == 2
     run(engine, "changed", [by_name("interventions")])
     with engine.begin() as connection:  # as if another file lay there, and the dataset was registered anew
         listed = "select image_ids[1] from image_list where id = :id"
         changed = f"update image set content_hash = repeat('0', 64) where id = ({listed})"
         connection.execute(text(changed), {"id": first.target_list_id})
-        assert not any(each.is_current for each in stored_interventions(connection, [first.evaluation_id]))
+        assert not any(
+            intervention.is_current
+            for intervention in stored_interventions(connection, [first.evaluation_id])
+        )
     assert run(engine, "changed", [by_name("interventions")]) == {"interventions": True}
     with engine.begin() as connection:
         assert connection.scalar(text("select count(*) from intervention_results")) == 0
-        assert len(steps(connection, "changed", Asking(**given))) == 2
+        assert len(steps(connection, "changed", Asking(**options))) == 2
 
 
-def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
+def test_the_loss_by_an_intervention_is_stored_as_a_result(engine, tracker, home):
     run(engine, "changed", [by_name("interventions")])
     do(engine, tracker, home, model="a", kinds=("all", "noise"))
     assert run(engine, "changed", [by_name("interventions")]) == {"interventions": True}
@@ -223,14 +226,12 @@ def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
     }
     assert {row["kind"] for row in rows} == {"all", "noise"}
     for row in (row for row in rows if row["kind"] == "all" and row["before"] is not None):
-        mine = frame[(frame["task"] == row["task"]) & frame["label"].notna()]
-        assert row["n"] == len(mine)
+        own = frame[(frame["task"] == row["task"]) & frame["label"].notna()]
+        assert row["n"] == len(own)
         assert row["before"] == pytest.approx(
-            roc_auc_score(mine["label"].astype(int), mine["before"]), abs=1e-6
+            roc_auc_score(own["label"].astype(int), own["before"]), abs=1e-6
         )
-        assert row["after"] == pytest.approx(
-            roc_auc_score(mine["label"].astype(int), mine["after"]), abs=1e-6
-        )
+        assert row["after"] == pytest.approx(roc_auc_score(own["label"].astype(int), own["after"]), abs=1e-6)
         assert row["before"] == pytest.approx(performance[row["task"]], abs=1e-6)
         assert row["loss"] == pytest.approx(row["before"] - row["after"], abs=1e-9)
         assert row["lower"] <= row["loss"] <= row["upper"]
@@ -239,7 +240,7 @@ def test_what_a_model_loses_is_a_result_of_its_own(engine, tracker, home):
     assert all(row["q"] >= row["p"] for row in tested)
 
 
-def test_they_go_with_the_target_with_the_model_and_with_the_evaluation(engine, tracker, home):
+def test_interventions_are_deleted_with_their_target_model_or_evaluation(engine, tracker, home):
     do(engine, tracker, home, kinds=("histogram",))
     with engine.begin() as connection:
         assert connection.scalar(text("select count(*) from intervention_evaluation")) == 2
@@ -251,19 +252,19 @@ def test_they_go_with_the_target_with_the_model_and_with_the_evaluation(engine, 
         assert connection.scalar(text("select count(*) from intervention_score")) == 0
 
 
-def test_what_can_not_be_changed_is_said(engine, tracker, home):
+def test_an_impossible_change_is_refused_with_the_reason(engine, tracker, home):
     with engine.begin() as connection:
-        for asked, message in (
+        for options, message in (
             ({"model": "vendor"}, "there is no model 'vendor'"),
             ({"a": "c"}, "'c'"),
             ({"a": "a", "b": "a"}, "--from and --to are both a"),
             ({"model": "a", "a": "a", "b": "e"}, None),
         ):
             if message is None:
-                assert len(steps(connection, "changed", Asking(**asked))) == 2
+                assert len(steps(connection, "changed", Asking(**options))) == 2
                 continue
             with pytest.raises(AnalysisError, match=message):
-                steps(connection, "changed", Asking(**asked))
+                steps(connection, "changed", Asking(**options))
         with connection.begin_nested() as lost:
             connection.execute(text("update image set path = null"))
             with pytest.raises(AnalysisError, match="registered without pictures"):

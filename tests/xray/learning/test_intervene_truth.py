@@ -26,7 +26,7 @@ RECIPE = Recipe(
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
-def test_a_worse_detector_costs_what_is_measured_and_other_labels_cost_nothing(engine, tracker, home):
+def test_the_measured_loss_is_that_of_the_worse_detector_and_none_for_other_labels(engine, tracker, home):
     """alpha's network; echo's pictures are worse in each stated way, delta differs in labels only."""
     prepare(
         engine,

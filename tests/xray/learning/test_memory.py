@@ -20,12 +20,12 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
 
 
-def faults(how: str) -> int:
-    done = subprocess.run([sys.executable, "-c", COUNT, how], capture_output=True, text=True, check=True)
-    return int(done.stdout)
+def faults(mode: str) -> int:
+    process = subprocess.run([sys.executable, "-c", COUNT, mode], capture_output=True, text=True, check=True)
+    return int(process.stdout)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="page faults are counted on Linux")
-def test_blocks_are_used_again_without_asking_the_kernel() -> None:
+def test_freed_blocks_are_reused_without_system_calls() -> None:
     assert faults("keep") < 100
     assert faults("leave") > 5 * (1 << 26) // (1 << 21), "each of five blocks of 64 MB is mapped anew"

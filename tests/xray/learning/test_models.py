@@ -88,16 +88,16 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
     assert 0 <= run.data.metrics["waiting"] <= 1
     (saved,) = [file.path for file in client.list_artifacts(row.mlflow_run_id) if file.path.endswith(".md")]
     assert saved == "model_card.md"
-    used = rows(
+    cohorts = rows(
         engine,
         "select dataset.name || ' ' || part as part from training_cohort join cohort on cohort.id = cohort_id"
         " join dataset on dataset.id = dataset_id",
     )
-    assert sorted(each.part for each in used) == ["a train", "a validation", "b train", "b validation"]
+    assert sorted(cohort.part for cohort in cohorts) == ["a train", "a validation", "b train", "b validation"]
     inputs = {(i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs}
     assert inputs == {("a", "train"), ("a", "validation"), ("b", "train"), ("b", "validation")}
     outputs = {
-        each.name for each in rows(engine, "select name from task join model_task on task_id = task.id")
+        task.name for task in rows(engine, "select name from task join model_task on task_id = task.id")
     }
     labelled = rows(
         engine,
@@ -107,30 +107,30 @@ def test_a_model_is_trained_once_and_recorded_whole(engine, tracker, home, draw,
     assert {TASK_INDEX[name] for name in outputs} == {r.task_id for r in labelled if r.pos and r.neg}
     weights, bias = load(tracker.weights(row.mlflow_model, row.mlflow_version)).classifier()
     stored = rows(engine, "select dataset_id, task_id, weights, bias from classifier")
-    assert {each.task_id for each in stored} == {TASK_INDEX[name] for name in outputs}
-    for each in stored:
-        assert each.dataset_id is None
-        np.testing.assert_array_equal(np.float32(each.weights), weights[each.task_id].numpy())
-        assert np.float32(each.bias) == bias[each.task_id].numpy()
+    assert {row.task_id for row in stored} == {TASK_INDEX[name] for name in outputs}
+    for model_row in stored:
+        assert model_row.dataset_id is None
+        np.testing.assert_array_equal(np.float32(model_row.weights), weights[model_row.task_id].numpy())
+        assert np.float32(model_row.bias) == bias[model_row.task_id].numpy()
 
 
-def test_those_who_ask_at_once_get_one_model(engine, tracker, home, draw, ask, client):
+def test_simultaneous_requests_train_one_model(engine, tracker, home, draw, ask, client):
     draw("a")
-    found: list[tuple[int, bool]] = []
+    outcomes: list[tuple[int, bool]] = []
     threads = [
-        threading.Thread(target=lambda: found.append(ensure_model(engine, tracker, home, ask())))
+        threading.Thread(target=lambda: outcomes.append(ensure_model(engine, tracker, home, ask())))
         for _ in range(3)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(new for _, new in found) == [False, False, True]
-    assert len({model for model, _ in found}) == 1
+    assert sorted(new for _, new in outcomes) == [False, False, True]
+    assert len({model for model, _ in outcomes}) == 1
     assert len(client.search_model_versions(f"name = '{ask().study}.a'")) == 1
 
 
-def test_datasets_that_are_not_there_yet(engine, tracker, home, draw, ask):
+def test_a_model_of_unprepared_datasets_is_refused(engine, tracker, home, draw, ask):
     draw("a")
     request = ask("both", ("a", "b"))
     with engine.begin() as connection:
@@ -139,7 +139,7 @@ def test_datasets_that_are_not_there_yet(engine, tracker, home, draw, ask):
         ensure_model(engine, tracker, home, request)
 
 
-def test_a_training_that_fails_leaves_no_model_and_can_be_tried_again(
+def test_a_failed_training_leaves_no_model_and_can_be_repeated(
     engine, tracker, home, draw, ask, client, monkeypatch
 ):
     draw("a")
@@ -158,7 +158,7 @@ def test_a_training_that_fails_leaves_no_model_and_can_be_tried_again(
     assert new
 
 
-def test_a_try_that_was_cut_off_before_its_record_is_removed(
+def test_a_training_interrupted_before_its_record_is_removed(
     engine, tracker, home, draw, ask, client, monkeypatch
 ):
     """The database goes away between MLflow's version and our row: the version must not stay."""
@@ -226,7 +226,7 @@ def test_pooled_parts_have_the_pictures_and_labels_of_each_dataset(engine, home,
     assert start == len(part.positions) == len(part.labels)
 
 
-def test_one_set_of_data_under_two_names_is_two_models(engine, tracker, home, draw, ask):
+def test_the_same_data_under_two_names_are_two_models(engine, tracker, home, draw, ask):
     """ "all" of two sites is "all but c" once there is a third; results of the two must not be mixed up."""
     draw("a", "b")
     first, _ = ensure_model(engine, tracker, home, ask("all", ("a", "b")))
@@ -237,7 +237,7 @@ def test_one_set_of_data_under_two_names_is_two_models(engine, tracker, home, dr
     assert [row.trained_on for row in names] == ["all", "all-but-c"]
 
 
-def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
+def test_other_studies_reuse_the_model(engine, tracker, home, draw, ask):
     draw("a")
     model_id, _ = ensure_model(engine, tracker, home, ask())
     elsewhere = dataclasses.replace(ask(), study="another-study")
@@ -249,7 +249,7 @@ def test_other_studies_find_the_model(engine, tracker, home, draw, ask):
 # Configurations
 
 
-def test_a_study_with_every_kind_of_configuration(engine, tracker, home, draw, ask):
+def test_a_study_trains_every_kind_of_configuration(engine, tracker, home, draw, ask):
     """Trained, recorded with what they used, and scored; a second run finds them all."""
     draw("a", "b", "c")
     (home / "study.toml").write_text(
@@ -269,24 +269,26 @@ def test_a_study_with_every_kind_of_configuration(engine, tracker, home, draw, a
         """
     )
     study = dataclasses.replace(read_study(home / "study.toml"), recipe=ask().recipe)
-    asked = requests(study)
+    configurations = requests(study)
     names = ["a", "b", "c", "all", "all-but-a", "all-but-b", "all-but-c", "men", "two-tasks"]
-    assert [each.trained_on for each in asked] == names  # of three sites, all but one are the pairs
-    done = {each.trained_on: ensure_model(engine, tracker, home, each) for each in asked}
-    assert all(new for _, new in done.values())
+    assert [
+        request.trained_on for request in configurations
+    ] == names  # of three sites, all but one are the pairs
+    models = {request.trained_on: ensure_model(engine, tracker, home, request) for request in configurations}
+    assert all(new for _, new in models.values())
     assert {
-        name: ensure_model(engine, tracker, home, r)[0] for name, r in zip(names, asked, strict=True)
-    } == {name: model for name, (model, _) in done.items()}
-    ids = {name: model for name, (model, _) in done.items()}
-    used = rows(
+        name: ensure_model(engine, tracker, home, r)[0] for name, r in zip(names, configurations, strict=True)
+    } == {name: model for name, (model, _) in models.items()}
+    ids = {name: model for name, (model, _) in models.items()}
+    cohorts = rows(
         engine,
         "select trained_on, part, cohort.image_list_id as whole, training_cohort.image_list_id as used"
         " from training_cohort join model on model.id = model_id join cohort on cohort.id = cohort_id",
     )
-    assert {row.trained_on for row in used if row.used is not None} == {"men"}
-    for row in used:
+    assert {row.trained_on for row in cohorts if row.used is not None} == {"men"}
+    for row in cohorts:
         if row.trained_on == "men":
-            (found,) = rows(
+            (stored_model,) = rows(
                 engine,
                 "select array_agg(distinct sex) as sexes, count(*) as n,"
                 f" (select count(*) from image_list, unnest(image_ids) as i join image on image.id = i"
@@ -294,8 +296,8 @@ def test_a_study_with_every_kind_of_configuration(engine, tracker, home, draw, a
                 f" from image_list, unnest(image_ids) as listed join image on image.id = listed"
                 f" where image_list.id = {row.used}",
             )
-            assert found.sexes == ["M"]
-            assert found.n == found.expected
+            assert stored_model.sexes == ["M"]
+            assert stored_model.n == stored_model.expected
     tasks = rows(
         engine,
         f"select name from model_task join task on task.id = task_id where model_id = {ids['two-tasks']}",
@@ -321,7 +323,7 @@ def missing_of(engine, study: str) -> dict[int, list[int]]:
         return missing(connection, study)
 
 
-def test_what_leaks_into_a_model_is_what_it_was_trained_on(engine, tracker, home, draw, ask):
+def test_only_training_images_leak_into_a_model(engine, tracker, home, draw, ask):
     """Two labellers of one site under a split of rows: only the images that a model used can leak into its tests."""
     draw("a", protocol="paper", patients=60)
     with engine.begin() as connection:
@@ -348,17 +350,17 @@ def test_what_leaks_into_a_model_is_what_it_was_trained_on(engine, tracker, home
         n_men = len(part_cohorts(connection, men, "train").cohorts[0].images)
         n_all = len(part_cohorts(connection, ask(protocol="paper"), "train").cohorts[0].images)
     assert 0 < n_men < n_all
-    found = {
+    leaks = {
         row.model_id: row for row in rows(engine, "select * from leaking_models where test_dataset = 'again'")
     }
-    assert (found[whole].n, found[whole].n_image) == (n_all, n_all)
-    assert (found[part].n, found[part].n_image) == (n_all, n_men)
+    assert (leaks[whole].n, leaks[whole].n_image) == (n_all, n_all)
+    assert (leaks[part].n, leaks[part].n_image) == (n_all, n_men)
     assert (
         len(rows(engine, "select * from leaking_cohorts where test_dataset = 'again' and task is null")) == 1
     )
 
 
-def test_nobody_fits_is_an_error(engine, tracker, home, draw, ask):
+def test_a_condition_that_no_image_fits_is_an_error(engine, tracker, home, draw, ask):
     draw("a")
     nobody = dataclasses.replace(ask(), where=(Condition("age", least=200.0),))
     with pytest.raises(LearningError, match="a: no train image of a fits age from 200"):
@@ -404,13 +406,13 @@ def test_missing_evaluations_are_filled_once_with_the_networks_logits(engine, tr
     draw("a", "b")
     model_id, _ = ensure_model(engine, tracker, home, ask())
     with engine.begin() as connection:
-        wanted = missing(connection)
-    assert list(wanted) == [model_id]
-    assert len(wanted[model_id]) == 2
-    assert evaluate(engine, tracker, home, model_id, wanted[model_id]) == 2
+        lists_missing = missing(connection)
+    assert list(lists_missing) == [model_id]
+    assert len(lists_missing[model_id]) == 2
+    assert evaluate(engine, tracker, home, model_id, lists_missing[model_id]) == 2
     with engine.begin() as connection:
         assert missing(connection) == {}
-    assert evaluate(engine, tracker, home, model_id, wanted[model_id]) == 0
+    assert evaluate(engine, tracker, home, model_id, lists_missing[model_id]) == 0
     assert len(rows(engine, "select * from evaluation")) == 2
 
     (model,) = rows(engine, "select * from model")
@@ -457,12 +459,12 @@ def test_features_that_a_study_asks_for_are_stored_with_the_scores(engine, track
     study = read_study(home / "study.toml")
     with engine.begin() as connection:
         record_study(connection, study, [first, second])
-        asked = connection.execute(text("select model_id, dataset from missing_features")).all()
-        wanted = missing(connection, study.name)
-    assert [tuple(row) for row in asked] == [(first, "b")]
-    assert [len(wanted[first]), len(wanted[second])] == [3, 2]
-    evaluate(engine, tracker, home, first, wanted[first])
-    evaluate(engine, tracker, home, second, wanted[second])
+        requested = connection.execute(text("select model_id, dataset from missing_features")).all()
+        lists_missing = missing(connection, study.name)
+    assert [tuple(row) for row in requested] == [(first, "b")]
+    assert [len(lists_missing[first]), len(lists_missing[second])] == [3, 2]
+    evaluate(engine, tracker, home, first, lists_missing[first])
+    evaluate(engine, tracker, home, second, lists_missing[second])
     with engine.begin() as connection:
         assert missing(connection, study.name) == {}
     (list_id, length, evaluation) = rows(
@@ -487,14 +489,16 @@ def test_features_that_a_study_asks_for_are_stored_with_the_scores(engine, track
         np.testing.assert_array_equal(read_features(connection, evaluation), features)
 
 
-def test_a_list_that_was_scored_meanwhile_is_left_as_it_is(engine, tracker, home, draw, ask):
+def test_a_list_that_another_process_scored_meanwhile_is_left_unchanged(engine, tracker, home, draw, ask):
     draw("a")
     model_id, _ = ensure_model(engine, tracker, home, ask())
     with engine.begin() as connection:
-        wanted = missing(connection)[model_id]
+        lists_missing = missing(connection)[model_id]
     counts: list[int] = []
     threads = [
-        threading.Thread(target=lambda: counts.append(evaluate(engine, tracker, home, model_id, wanted)))
+        threading.Thread(
+            target=lambda: counts.append(evaluate(engine, tracker, home, model_id, lists_missing))
+        )
         for _ in range(2)
     ]
     for thread in threads:

@@ -42,7 +42,7 @@ def test_logits_are_equal_after_a_round_trip(name, tmp_path):
     assert torch.allclose(before, after, atol=1e-5)
 
 
-def test_every_weight_comes_back_bit_for_bit(tmp_path):
+def test_every_weight_is_read_back_bit_for_bit(tmp_path):
     network = network_of().to(memory_format=torch.channels_last)
     save(network, tmp_path / "model.safetensors")
     back = load(tmp_path / "model.safetensors")
@@ -65,7 +65,7 @@ def test_features_are_what_the_classifier_reads():
         assert torch.allclose(logits, network(pictures()), atol=1e-6)
 
 
-def test_a_network_that_timm_does_not_have():
+def test_an_unknown_network_is_refused():
     with pytest.raises(LearningError, match=r"timm has no network 'densenet_121'; near names: .*densenet"):
         Network("densenet_121", 32)
     with pytest.raises(LearningError, match="near names: none"):
@@ -120,19 +120,19 @@ def weights_with(tmp_path, **changes):
         ({"network": "qqq"}, "timm has no network 'qqq'"),
     ],
 )
-def test_weights_of_others_are_refused(tmp_path, changes, message):
+def test_weights_that_do_not_fit_the_network_are_refused(tmp_path, changes, message):
     with pytest.raises(LearningError, match=message):
         load(weights_with(tmp_path, **changes))
 
 
-def test_a_file_from_before_lists_is_taken_unchanged(tmp_path):
+def test_a_weight_file_without_a_list_of_findings_is_read_unchanged(tmp_path):
     network = load(weights_with(tmp_path))
     assert (network.name, network.findings) == ("small_convnet", TASKS)
     with torch.inference_mode():
         assert torch.allclose(network(pictures()), network_of()(pictures()), atol=1e-6)
 
 
-def test_outputs_are_what_the_header_says_in_its_order(tmp_path):
+def test_outputs_follow_the_findings_of_the_header_in_order(tmp_path):
     findings = ("Tuberculosis", *TASKS[:-1])
     assert load(weights_with(tmp_path, tasks=json.dumps(findings))).findings == findings
     torch.manual_seed(0)
@@ -142,7 +142,7 @@ def test_outputs_are_what_the_header_says_in_its_order(tmp_path):
     assert network(pictures()).shape[1] == 2
 
 
-def test_serving_takes_the_folder_or_the_file_and_answers_in_numpy(tmp_path):
+def test_serving_loads_a_folder_or_file_and_returns_numpy(tmp_path):
     network = network_of()
     save(network, tmp_path / WEIGHTS)
     with torch.inference_mode():

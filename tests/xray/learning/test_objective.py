@@ -48,14 +48,14 @@ def test_a_batch_without_any_label_gives_zero_with_zero_gradient():
 
 
 @pytest.mark.parametrize("label", [0.0, 1.0])
-def test_a_task_with_one_class_counts_its_plain_loss(label):
+def test_a_task_with_one_class_has_an_unweighted_loss(label):
     logits = torch.tensor([[1.0, 0.0], [-3.0, 0.0]])
     sign = -1 if label else 1
     expected = (softplus(sign * 1.0) + softplus(sign * -3.0)) / 2 + softplus(0.0)
     assert masked_bce(logits, torch.full((2, 2), label), ONES).item() == pytest.approx(expected, rel=1e-6)
 
 
-def test_logits_far_out_stay_finite():
+def test_the_loss_of_extreme_logits_is_finite():
     logits = torch.tensor([[1e4, -1e4]])
     assert masked_bce(logits, torch.tensor([[1.0, 0.0]]), ONES).item() == 0
     assert masked_bce(logits, torch.tensor([[0.0, 1.0]]), ONES).item() == pytest.approx(2e4)
@@ -79,15 +79,15 @@ def test_loss_and_gradient_are_those_of_a_loop_over_tasks():
     labels[labels < 0] = NAN
     labels[:, 5] = NAN
     weights = torch.rand(18, generator=generator)
-    ours, theirs = logits.clone().requires_grad_(), logits.clone().requires_grad_()
-    loss, expected = masked_bce(ours, labels, weights), one_by_one(theirs, labels, weights)
+    own, looped = logits.clone().requires_grad_(), logits.clone().requires_grad_()
+    loss, expected = masked_bce(own, labels, weights), one_by_one(looped, labels, weights)
     loss.backward()
     expected.backward()
     assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
-    assert torch.allclose(ours.grad, theirs.grad, atol=1e-7)
+    assert torch.allclose(own.grad, looped.grad, atol=1e-7)
 
 
-def test_task_weights_equal_a_count_by_hand():
+def test_task_weights_equal_a_hand_computation():
     # max 10, mean 5: alpha = (10 − 10 + 5, 10 − 5 + 5, 10 − 0 + 5) = (5, 10, 15)
     assert task_weights(torch.tensor([10, 5, 0])).tolist() == pytest.approx([1 / 3, 2 / 3, 1])
 
@@ -105,7 +105,7 @@ def test_without_any_positive_all_tasks_weigh_one():
     assert weights.dtype == torch.float32
 
 
-def test_large_counts_lose_nothing():
+def test_large_counts_lose_no_precision():
     counts = torch.tensor([2**31, 2**31 - 1, 0])
     alpha = [2**31 - c + (2**32 - 1) / 3 for c in counts.tolist()]
     assert task_weights(counts).tolist() == pytest.approx([a / alpha[2] for a in alpha], rel=1e-7)

@@ -31,7 +31,7 @@ OTHERS = {
 }
 
 
-def test_every_field_of_the_recipe_is_tried_here():
+def test_every_field_of_the_recipe_is_tested():
     assert {field.name for field in dataclasses.fields(Recipe)} == {*OTHERS, "augmentation", "weights"}
 
 
@@ -62,21 +62,21 @@ def test_protocol_cohorts_their_order_and_seed_change_the_key():
     assert len(keys) == 7
 
 
-def test_what_is_chosen_of_the_cohorts_changes_the_key():
-    chosen = {"tasks": ["Mass"], "where": []}
-    assert Recipe().key("nih", "corrected/1", COHORTS, 0, chosen) != KEY
+def test_the_selection_from_the_cohorts_changes_the_key():
+    selection = {"tasks": ["Mass"], "where": []}
+    assert Recipe().key("nih", "corrected/1", COHORTS, 0, selection) != KEY
 
 
-def test_weights_to_start_from_count_by_their_content(tmp_path):
+def test_initial_weights_enter_the_key_by_their_content(tmp_path):
     def key(name: str, content: bytes) -> str:
         (tmp_path / name).write_bytes(content)
         recipe = dataclasses.replace(Recipe(), weights=str(tmp_path / name))
         return recipe.key("nih", "corrected/1", COHORTS, 0)
 
     assert key("a", b"1") == key("b", b"1") != key("a", b"2")
-    gone = dataclasses.replace(Recipe(), weights=str(tmp_path / "gone"))
+    recipe = dataclasses.replace(Recipe(), weights=str(tmp_path / "gone"))
     with pytest.raises(LearningError, match="gone: weights to start from can't be read: No such file"):
-        gone.key("nih", "corrected/1", COHORTS, 0)
+        recipe.key("nih", "corrected/1", COHORTS, 0)
 
 
 def test_the_name_of_the_configuration_changes_the_key():
@@ -95,11 +95,11 @@ def test_equal_recipes_have_one_key_in_any_process():
         "from xray.learning.recipe import Recipe\n"
         f"print(Recipe(epochs=160).key('nih', 'corrected/1', {COHORTS!r}, 0))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == KEY
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == KEY
 
 
-def test_a_recipe_comes_back_from_plain_data_with_its_key():
+def test_a_recipe_is_read_back_from_plain_data_with_its_key():
     recipe = Recipe("small_convnet", 48, 3, epoch_images=10, augmentation=Augmentation(0, 0.1, 0, 0.5))
     back = recipe_of(json.loads(json.dumps(dataclasses.asdict(recipe))))
     assert back == recipe

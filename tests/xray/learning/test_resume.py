@@ -59,10 +59,10 @@ def _delivered(checkpoint: Path) -> int:
 @pytest.mark.parametrize(
     "kills", [(3, 14, 30), *(pytest.param((step,), marks=pytest.mark.slow) for step in (1, 9, 10, 27))]
 )
-def test_resumes_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
+def test_a_resumed_training_is_identical_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
     undisturbed = tmp_path / "undisturbed.safetensors"
     first = _run(tmp_path / "other.safetensors", undisturbed, 0)
-    said = first.communicate(timeout=120)[0]
+    output = first.communicate(timeout=120)[0]
     assert first.returncode == 0
 
     checkpoint, weights = tmp_path / "checkpoint.safetensors", tmp_path / "weights.safetensors"
@@ -76,12 +76,12 @@ def test_resumes_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
         assert not weights.exists()
         assert step <= _delivered(checkpoint) < 36
     last = _run(checkpoint, weights, 0)
-    assert last.communicate(timeout=120)[0] == said
-    found, expected = load_file(weights), load_file(undisturbed)
-    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    assert last.communicate(timeout=120)[0] == output
+    weights_found, expected = load_file(weights), load_file(undisturbed)
+    assert all(torch.equal(weights_found[name], expected[name]) for name in expected)
 
 
-def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
+def test_a_damaged_checkpoint_is_ignored(tmp_path: Path) -> None:
     checkpoint = tmp_path / "checkpoint.safetensors"
     network = Network("small_convnet", 16)
     batches = Batches(np.zeros((4, 16, 16), np.uint8), range(4), 2, 0)
@@ -91,9 +91,9 @@ def test_a_damaged_checkpoint_is_no_checkpoint(tmp_path: Path) -> None:
     whole = checkpoint.read_bytes()
     flipped = bytearray(whole)
     flipped[-5] ^= 1
-    told = whole.replace(b'\\"losses\\": [1.0]', b'\\"losses\\": [1.5]')
-    assert told != whole
-    for damaged in (b"", b"\0" * 100, whole[:-1], whole[: len(whole) // 2], bytes(flipped), told):
+    altered = whole.replace(b'\\"losses\\": [1.0]', b'\\"losses\\": [1.5]')
+    assert altered != whole
+    for damaged in (b"", b"\0" * 100, whole[:-1], whole[: len(whole) // 2], bytes(flipped), altered):
         checkpoint.write_bytes(damaged)
         again = Progress(network, torch.optim.Adam(network.parameters()), batches)
         assert not again.restore(checkpoint)

@@ -37,7 +37,7 @@ def positions(n=21):
     return np.random.default_rng(1).permutation(21)[:n].astype(np.int64)
 
 
-def used(network: nn.Module) -> nn.Module:
+def exercised(network: nn.Module) -> nn.Module:
     """With statistics of normalisation that are not those of a new network, in the layout of a loaded one."""
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
@@ -49,7 +49,7 @@ def used(network: nn.Module) -> nn.Module:
 @pytest.fixture(scope="module")
 def densenet():
     torch.manual_seed(0)
-    return used(Network("densenet121", SIZE, heads=("a", "b"), findings=("Mass", "Effusion", "Edema")))
+    return exercised(Network("densenet121", SIZE, heads=("a", "b"), findings=("Mass", "Effusion", "Edema")))
 
 
 @pytest.fixture
@@ -57,62 +57,62 @@ def onnxruntime(monkeypatch):
     monkeypatch.setenv("XRAY_CPU_RUNTIME", "onnxruntime")
 
 
-def test_onnxruntime_gives_the_logits_of_torch_by_the_same_heads(densenet, pixels, onnxruntime):
-    asked = Scorer(densenet)
+def test_onnxruntime_gives_the_logits_of_torch_for_the_same_heads(densenet, pixels, onnxruntime):
+    own_scorer = Scorer(densenet)
     for own in ((), ("b",)):
         expected = infer.score(densenet, pixels, positions(), own)
-        np.testing.assert_allclose(asked.score(pixels, positions(), own), expected, atol=1e-4)
-    assert asked.runtime.startswith("onnxruntime ")
+        np.testing.assert_allclose(own_scorer.score(pixels, positions(), own), expected, atol=1e-4)
+    assert own_scorer.runtime.startswith("onnxruntime ")
     assert np.ptp(expected) > 0.05
 
 
-def test_what_is_scored_does_not_depend_on_the_cores(pixels, onnxruntime, monkeypatch):
+def test_scores_do_not_depend_on_the_number_of_cores(pixels, onnxruntime, monkeypatch):
     monkeypatch.setattr(infer, "FEW", 4 * SIZE**2)  # batches of four pictures
-    network = used(Network("resnet10t", SIZE))
+    network = exercised(Network("resnet10t", SIZE))
     one, three = (Scorer(network, threads).score(pixels, positions()) for threads in (1, 3))
     np.testing.assert_array_equal(one, three)
 
 
-def test_a_model_from_elsewhere_that_is_weights_is_scored_by_it_too(pixels, onnxruntime):
+def test_a_foreign_model_of_weights_is_scored_by_onnxruntime(pixels, onnxruntime):
     torch.manual_seed(0)
-    theirs = used(torchvision.models.resnet18(num_classes=2))
-    network = ForeignNetwork(theirs, card_of(CARD, "card.toml")).eval()
-    asked = Scorer(network)
+    original = exercised(torchvision.models.resnet18(num_classes=2))
+    network = ForeignNetwork(original, card_of(CARD, "card.toml")).eval()
+    own_scorer = Scorer(network)
     np.testing.assert_allclose(
-        asked.score(pixels, positions()), infer.score(network, pixels, positions()), atol=1e-4
+        own_scorer.score(pixels, positions()), infer.score(network, pixels, positions()), atol=1e-4
     )
-    assert asked.runtime.startswith("onnxruntime ")
+    assert own_scorer.runtime.startswith("onnxruntime ")
 
 
 @pytest.mark.parametrize(
     ("setting", "enough", "runtime"), [("", 21, "onnxruntime"), ("", 22, "torch"), ("torch", 1, "torch")]
 )
-def test_by_itself_it_is_used_where_there_are_enough_pictures(setting, enough, runtime, pixels, monkeypatch):
+def test_onnxruntime_is_used_by_default_for_enough_pictures(setting, enough, runtime, pixels, monkeypatch):
     monkeypatch.setenv("XRAY_CPU_RUNTIME", setting)
     monkeypatch.setattr(scorer, "WORTH", enough * SIZE**2)
-    asked = Scorer(used(Network("small_convnet", SIZE)))
-    asked.score(pixels, positions())
-    assert asked.runtime.split()[0] == runtime
+    own_scorer = Scorer(exercised(Network("small_convnet", SIZE)))
+    own_scorer.score(pixels, positions())
+    assert own_scorer.runtime.split()[0] == runtime
 
 
-def test_features_are_still_torchs(pixels, onnxruntime):
-    asked = Scorer(used(Network("small_convnet", SIZE)))
-    asked.score(pixels, positions())
-    assert infer.features(asked.network, pixels, positions(2)).shape == (2, 96)
+def test_features_are_computed_by_torch(pixels, onnxruntime):
+    own_scorer = Scorer(exercised(Network("small_convnet", SIZE)))
+    own_scorer.score(pixels, positions())
+    assert infer.features(own_scorer.network, pixels, positions(2)).shape == (2, 96)
 
 
-def test_logits_that_differ_are_not_taken(pixels, onnxruntime, monkeypatch, caplog):
+def test_logits_that_differ_from_torchs_are_not_used(pixels, onnxruntime, monkeypatch, caplog):
     class Wrong(scorer.Program):
-        def forward(self, given):
-            return super().forward(given) + 2e-4
+        def forward(self, pictures):
+            return super().forward(pictures) + 2e-4
 
     monkeypatch.setattr(scorer, "Program", Wrong)
-    network = used(Network("small_convnet", SIZE))
+    network = exercised(Network("small_convnet", SIZE))
     with caplog.at_level(logging.WARNING):
-        asked = Scorer(network)
-        logits = asked.score(pixels, positions())
+        own_scorer = Scorer(network)
+        logits = own_scorer.score(pixels, positions())
     np.testing.assert_array_equal(logits, infer.score(network, pixels, positions()))
-    assert asked.runtime == "torch"
+    assert own_scorer.runtime == "torch"
     assert "scored by torch: onnxruntime's logits differ by up to 0.0002" in caplog.text
 
 
@@ -122,40 +122,40 @@ def test_a_network_that_cannot_be_exported_is_scored_by_torch(pixels, onnxruntim
             super().__init__()
             self.weight = nn.Parameter(torch.ones(1))
 
-        def forward(self, given):
-            return torch.stack([torch.linalg.svdvals(one[0])[:2] for one in given[:, :1]]) * self.weight
+        def forward(self, pictures):
+            return torch.stack([torch.linalg.svdvals(one[0])[:2] for one in pictures[:, :1]]) * self.weight
 
     network = ForeignNetwork(Odd(), card_of(CARD, "card.toml")).eval()
     with caplog.at_level(logging.WARNING):
-        asked = Scorer(network)
-        asked.score(pixels, positions(3))
-    assert asked.runtime == "torch"
+        own_scorer = Scorer(network)
+        own_scorer.score(pixels, positions(3))
+    assert own_scorer.runtime == "torch"
     assert "scored by torch: no program of onnxruntime could be made" in caplog.text
 
 
-def test_without_the_extra_torch_scores_unless_the_setting_asks(pixels, monkeypatch):
+def test_without_the_extra_torch_scores_unless_the_setting_names_onnxruntime(pixels, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     monkeypatch.setattr(scorer, "WORTH", 1)
-    network = used(Network("small_convnet", SIZE))
-    asked = Scorer(network)
-    asked.score(pixels, positions())
-    assert asked.runtime == "torch"
+    network = exercised(Network("small_convnet", SIZE))
+    own_scorer = Scorer(network)
+    own_scorer.score(pixels, positions())
+    assert own_scorer.runtime == "torch"
     monkeypatch.setenv("XRAY_CPU_RUNTIME", "onnxruntime")
     with pytest.raises(LearningError, match="pip install 'xray\\[onnx\\]'"):
         Scorer(network).score(pixels, positions())
 
 
-def test_a_setting_that_is_no_runtime_is_refused(pixels, monkeypatch):
+def test_an_unknown_runtime_is_refused(pixels, monkeypatch):
     monkeypatch.setenv("XRAY_CPU_RUNTIME", "tensorflow")
     with pytest.raises(
         XrayError, match="XRAY_CPU_RUNTIME: expected torch or onnxruntime, found 'tensorflow'"
     ):
-        Scorer(used(Network("small_convnet", SIZE))).score(pixels, positions())
+        Scorer(exercised(Network("small_convnet", SIZE))).score(pixels, positions())
 
 
-def test_pooling_first_changes_neither_the_function_nor_the_names_of_weights():
+def test_moving_the_pooling_first_changes_neither_function_nor_weight_names():
     torch.manual_seed(0)
-    plain = used(torchvision.models.densenet121(num_classes=2))
+    plain = exercised(torchvision.models.densenet121(num_classes=2))
     pictures, names = torch.randn(2, 3, SIZE, SIZE), list(plain.state_dict())
     with torch.inference_mode():
         before = plain(pictures)
@@ -168,10 +168,10 @@ def test_pooling_first_changes_neither_the_function_nor_the_names_of_weights():
     assert list(Network("densenet121", SIZE).body.features.transition2._modules)[-2:] == ["pool", "conv"]
 
 
-def test_only_means_behind_pointwise_convolutions_are_put_first():
-    kept = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AvgPool2d(2), nn.Conv2d(1, 1, 1, stride=2), nn.AvgPool2d(2))
-    kept.append(nn.Conv2d(1, 1, 1)).append(nn.MaxPool2d(2)).append(nn.Conv2d(1, 1, 1)).append(
+def test_only_mean_pooling_after_pointwise_convolutions_is_moved_first():
+    layers = nn.Sequential(nn.Conv2d(1, 1, 3), nn.AvgPool2d(2), nn.Conv2d(1, 1, 1, stride=2), nn.AvgPool2d(2))
+    layers.append(nn.Conv2d(1, 1, 1)).append(nn.MaxPool2d(2)).append(nn.Conv2d(1, 1, 1)).append(
         nn.AvgPool2d(2, padding=1)
     )
-    before = list(kept)
-    assert list(pool_first(kept)) == before
+    before = list(layers)
+    assert list(pool_first(layers)) == before

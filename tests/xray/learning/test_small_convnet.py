@@ -11,7 +11,7 @@ def create(**options: int | float) -> SmallConvNet:
     return SmallConvNet(**options)
 
 
-def test_it_is_a_network_by_its_name():
+def test_the_small_convnet_is_created_by_its_name():
     network = Network("small_convnet", 64).body
     assert isinstance(network, SmallConvNet)
     assert network(torch.zeros(2, 1, 64, 64)).shape == (2, 18)
@@ -20,7 +20,7 @@ def test_it_is_a_network_by_its_name():
 
 
 @pytest.mark.parametrize(("height", "width"), [(32, 32), (48, 48), (224, 224), (40, 64)])
-def test_the_parts_make_the_whole(height, width):
+def test_features_and_classifier_compose_to_the_network(height, width):
     network = create(in_chans=1, num_classes=18).eval()
     pictures = torch.randn(3, 1, height, width)
     maps = network.forward_features(pictures)
@@ -50,7 +50,7 @@ def test_memory_format_does_not_change_the_answer():
     assert torch.allclose(expected, other, atol=1e-5)
 
 
-def test_it_learns_a_bright_spot():
+def test_the_small_convnet_learns_a_bright_spot():
     torch.manual_seed(0)
     pictures, labels = 0.3 * torch.randn(64, 1, 32, 32), torch.arange(64) % 2
     pictures[labels == 1, :, 10:14, 18:22] += 1

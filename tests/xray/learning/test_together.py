@@ -49,7 +49,7 @@ def run(network: str, processes: int, port: int) -> dict:
     command = [sys.executable, "-c", SCRIPT, network]
     common = {**os.environ, "ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"}
     common |= {"WORLD_SIZE": str(processes), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    started = [
+    launched = [
         subprocess.Popen(
             command,
             env={**common, "RANK": str(rank), "LOCAL_RANK": str(rank)} if processes > 1 else {**os.environ},
@@ -59,9 +59,9 @@ def run(network: str, processes: int, port: int) -> dict:
         )
         for rank in range(processes)
     ]
-    said = [process.communicate(timeout=400)[0] for process in started]
-    assert [process.returncode for process in started] == [0] * processes
-    (line,) = [line for out in said for line in out.splitlines() if line.startswith("RESULT ")]
+    outputs = [process.communicate(timeout=400)[0] for process in launched]
+    assert [process.returncode for process in launched] == [0] * processes
+    (line,) = [line for out in outputs for line in out.splitlines() if line.startswith("RESULT ")]
     return json.loads(line.removeprefix("RESULT "))
 
 
@@ -76,7 +76,7 @@ def test_two_processes_give_the_numbers_of_one(free_port):
 
 
 @pytest.mark.slow
-def test_with_batch_normalisation_two_processes_train_too(free_port):
+def test_two_processes_train_with_batch_normalisation(free_port):
     one, two = (run("small_convnet", n, free_port) for n in (1, 2))
     assert np.isfinite(two["logits"]).all()
     assert two["loss"] != one["loss"]  # each normalises by its own half of the batch
@@ -84,13 +84,13 @@ def test_with_batch_normalisation_two_processes_train_too(free_port):
 
 
 @pytest.mark.parametrize("n_processes", [2, 3])
-def test_the_shares_of_a_batch_put_together_are_the_batch(n_processes):
+def test_the_shares_of_a_batch_concatenate_to_the_batch(n_processes):
     """Also their augmentation: what is drawn depends on the image's place in the whole batch."""
     pixels = np.random.default_rng(0).integers(0, 256, (23, 8, 8), dtype=np.uint8)
-    given = (pixels, np.arange(23), 10, 4, Augmentation(20, 0.1, 0.1, 0.1))
-    shares = [Batches(*given, share=(k, n_processes)) for k in range(n_processes)]
+    arguments = (pixels, np.arange(23), 10, 4, Augmentation(20, 0.1, 0.1, 0.1))
+    shares = [Batches(*arguments, share=(k, n_processes)) for k in range(n_processes)]
     n = 0
-    for whole, *parts in zip(Batches(*given), *shares, strict=True):
+    for whole, *parts in zip(Batches(*arguments), *shares, strict=True):
         np.testing.assert_array_equal(np.concatenate([p.positions for p in parts]), whole.positions)
         np.testing.assert_array_equal(np.concatenate([p.images for p in parts]), whole.images)
         n += len(whole.positions)

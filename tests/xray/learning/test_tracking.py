@@ -45,14 +45,14 @@ def test_an_experiment_is_made_once(tracker, client, study):
     assert "%20" in location
 
 
-def test_a_run_from_start_to_finish(tracker, client, study):
+def test_a_run_records_parameters_metrics_and_model(tracker, client, study):
     inputs = [Input("nih", "a" * 64, "train", 100), Input("nih", "b" * 64, "validation", 20)]
     run_id = tracker.start(study, "nih/3", "the key", {"epochs": 2, "seed": 3}, inputs)
     now = int(time.time() * 1000)
     for step in range(2):
         tracker.metrics(run_id, {"loss": 1.0 / (step + 1), "validation_auc": float("nan")}, step, now + step)
-    made = network()
-    registered = tracker.finish(run_id, made, f"{study}.nih", alias="seed-3")
+    new_network = network()
+    registered = tracker.finish(run_id, new_network, f"{study}.nih", alias="seed-3")
     assert (registered.run_id, registered.model, registered.version) == (run_id, f"{study}.nih", 1)
 
     run = client.get_run(run_id)
@@ -62,8 +62,8 @@ def test_a_run_from_start_to_finish(tracker, client, study):
     history = client.get_metric_history(run_id, "loss")
     assert [(m.step, m.value) for m in history] == [(0, 1.0), (1, 0.5)]
     assert "validation_auc" not in run.data.metrics  # undefined is left out, never 0
-    seen = {i.dataset.digest: (i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs}
-    assert seen == {"a" * 36: ("nih", "train"), "b" * 36: ("nih", "validation")}
+    datasets = {i.dataset.digest: (i.dataset.name, i.tags[0].value) for i in run.inputs.dataset_inputs}
+    assert datasets == {"a" * 36: ("nih", "train"), "b" * 36: ("nih", "validation")}
     profile = {json.loads(i.dataset.profile)["images"] for i in run.inputs.dataset_inputs}
     assert profile == {100, 20}
 
@@ -71,17 +71,17 @@ def test_a_run_from_start_to_finish(tracker, client, study):
     assert (str(version.version), version.run_id) == ("1", run_id)
     assert str(client.get_model_version_by_alias(f"{study}.nih", "seed-3").version) == "1"
     back = load(tracker.weights(f"{study}.nih", 1))
-    for name, tensor in made.state_dict().items():
+    for name, tensor in new_network.state_dict().items():
         assert torch.equal(back.state_dict()[name], tensor)
 
 
-def test_the_best_seed_is_pointed_at_and_kept_current(tracker, client, study):
+def test_the_alias_always_points_to_the_best_seed(tracker, client, study):
     import mlflow
 
     def finish(seed: int, auc: float) -> str:
         run_id = tracker.start(study, f"nih/{seed}", f"{seed} {auc}", {}, [])
-        done = tracker.finish(run_id, network(seed), f"{study}.nih", f"seed-{seed}", auc, "# A card")
-        return str(done.version)
+        version = tracker.finish(run_id, network(seed), f"{study}.nih", f"seed-{seed}", auc, "# A card")
+        return str(version.version)
 
     def best() -> str | None:
         aliases = client.get_registered_model(f"{study}.nih").aliases
@@ -104,8 +104,8 @@ def test_the_best_seed_is_pointed_at_and_kept_current(tracker, client, study):
 @pytest.mark.filterwarnings("ignore")  # threads share the filters, which finish() sets for itself
 def test_seeds_that_end_at_once_are_all_registered(tracker, client, study):
     """MLflow's own upsert of an alias and its numbering of versions fail where two do it at the same moment."""
-    made, n = network(), 8
-    started = [tracker.start(study, f"nih/{seed}", f"key {seed}", {}, []) for seed in range(n)]
+    new_network, n = network(), 8
+    run_ids = [tracker.start(study, f"nih/{seed}", f"key {seed}", {}, []) for seed in range(n)]
     gate = threading.Barrier(2)
     real = MlflowClient.set_registered_model_alias
 
@@ -117,25 +117,25 @@ def test_seeds_that_end_at_once_are_all_registered(tracker, client, study):
 
     with pytest.MonkeyPatch.context() as patch, ThreadPoolExecutor(n) as threads:
         patch.setattr(MlflowClient, "set_registered_model_alias", in_pairs)
-        ended = [
-            threads.submit(tracker.finish, run, made, f"{study}.nih", f"seed-{seed}", 0.5 + seed / 100)
-            for seed, run in enumerate(started)
+        futures = [
+            threads.submit(tracker.finish, run, new_network, f"{study}.nih", f"seed-{seed}", 0.5 + seed / 100)
+            for seed, run in enumerate(run_ids)
         ]
-        versions = [each.result().version for each in ended]
+        versions = [future.result().version for future in futures]
     assert sorted(versions) == list(range(1, n + 1))
     assert client.get_model_version_by_alias(f"{study}.nih", "best").version == versions[-1]
 
 
-def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
+def test_pyfunc_maps_an_array_to_an_array(tracker, study):
     import mlflow
 
     run_id = tracker.start(study, "nih/0", "key", {}, [])
-    made = network()
-    tracker.finish(run_id, made, f"{study}.nih", alias="seed-0")
+    new_network = network()
+    tracker.finish(run_id, new_network, f"{study}.nih", alias="seed-0")
     served = mlflow.pyfunc.load_model(f"models:/{study}.nih@seed-0")
     pixels = np.random.default_rng(0).uniform(-1024, 1024, (3, 1, 16, 16)).astype(np.float32)
     with torch.inference_mode():
-        expected = made(torch.from_numpy(pixels)).numpy()
+        expected = new_network(torch.from_numpy(pixels)).numpy()
     logits = served.predict(pixels)
     assert logits.shape == (3, len(TASKS))
     np.testing.assert_allclose(logits, expected, atol=1e-5)
@@ -144,7 +144,7 @@ def test_pyfunc_takes_an_array_and_gives_an_array(tracker, study):
     assert signature.outputs.inputs[0].shape == (-1, 18)
 
 
-def test_an_unfinished_try_is_removed_whole_and_others_are_kept(tracker, client, study):
+def test_an_unfinished_run_is_removed_completely_and_others_are_kept(tracker, client, study):
     other = tracker.start(study, "other/0", "another key", {}, [])
     tracker.finish(other, network(), f"{study}.other", alias="seed-0")
     killed = tracker.start(study, "nih/0", "key", {}, [])
@@ -166,7 +166,7 @@ def test_an_unfinished_try_is_removed_whole_and_others_are_kept(tracker, client,
     )
 
 
-def test_a_failed_run_says_why(tracker, client, study):
+def test_a_failed_run_records_the_reason(tracker, client, study):
     run_id = tracker.start(study, "nih/0", "key", {}, [])
     tracker.fail(run_id, "LearningError: the loss is not finite")
     run = client.get_run(run_id)
@@ -184,7 +184,7 @@ def test_a_report_is_kept_once_per_study_and_replaced(tracker: Tracker, client, 
     assert (tmp_path.parent / "report" / "report.html").read_text() == "second", folder
 
 
-def test_processes_that_begin_at_once_on_the_same_new_datasets(tracker, client):
+def test_processes_that_log_the_same_new_datasets_at_once_succeed(tracker, client):
     """As after a server's restart, when all of them try again at the same moment."""
     tracker.experiment("races")
     beginning = threading.Barrier(6)
@@ -200,5 +200,5 @@ def test_processes_that_begin_at_once_on_the_same_new_datasets(tracker, client):
         return runs
 
     with ThreadPoolExecutor(6) as threads:
-        runs = [run for each in threads.map(begin, range(6)) for run in each]
+        runs = [run for batch in threads.map(begin, range(6)) for run in batch]
     assert {len(client.get_run(run).inputs.dataset_inputs) for run in runs} == {2}

@@ -42,36 +42,38 @@ def ranked(client: MlflowClient, experiment: str, metric: str, dataset: str) -> 
     return list(names)
 
 
-def test_models_rank_by_test_set_with_the_vendors_among_them(tracker, client, study, three):  # noqa: F811
+def test_models_including_foreign_ones_rank_by_test_set(tracker, client, study, three):  # noqa: F811
     assert log_tests(tracker, study, three) == 3
     experiment = tracker.experiment(study)
     assert ranked(client, experiment, "test_auc/nih/Effusion", "nih") == ["nih/0", "vendor", "nih/1"]
     assert ranked(client, experiment, "test_auc/rsna/Effusion", "rsna") == ["vendor", "nih/1", "nih/0"]
-    found = client.search_logged_models(
+    models = client.search_logged_models(
         [experiment], "metrics.`test_auc/rsna/Effusion` > 0.97", datasets=[{"dataset_name": "rsna"}]
     )
-    assert [model.name for model in found] == ["vendor"]
-    assert found[0].tags["mlflow.model.isExternal"] == "true"
+    assert [model.name for model in models] == ["vendor"]
+    assert models[0].tags["mlflow.model.isExternal"] == "true"
 
 
-def test_every_number_is_the_stored_one_at_its_dataset(tracker, client, study, three):  # noqa: F811
+def test_every_logged_number_is_the_stored_one_of_its_dataset(tracker, client, study, three):  # noqa: F811
     log_tests(tracker, study, three)
     models = {m.source_run_id: m for m in client.search_logged_models([tracker.experiment(study)])}
-    for each in three[:2]:
-        logged = models[each.run_id]
-        expected = {(key, dataset): value for key, dataset, value in metrics_of(each)}
+    for model in three[:2]:
+        logged = models[model.run_id]
+        expected = {(key, dataset): value for key, dataset, value in metrics_of(model)}
         assert {(m.key, m.dataset_name): m.value for m in logged.metrics} == expected
         digests = {m.dataset_name: m.dataset_digest for m in logged.metrics}
         assert digests == {"nih": "a" * 36, "rsna": "b" * 36}
-        run = client.get_run(each.run_id)
-        assert run.data.metrics["test_auc/nih/Mass"] == each.auc["nih", "Mass"]
+        run = client.get_run(model.run_id)
+        assert run.data.metrics["test_auc/nih/Mass"] == model.auc["nih", "Mass"]
         assert run.data.metrics["test_auc/rsna/Lung_Mass"] == 0.5
-        assert run.data.metrics["test_auc/nih"] == (each.auc["nih", "Effusion"] + each.auc["nih", "Mass"]) / 2
+        assert (
+            run.data.metrics["test_auc/nih"] == (model.auc["nih", "Effusion"] + model.auc["nih", "Mass"]) / 2
+        )
         contexts = {i.dataset.name: i.tags[0].value for i in run.inputs.dataset_inputs}
         assert contexts == {"nih": "test", "rsna": "test"}
 
 
-def test_only_what_changed_is_logged_again(tracker, client, study, three):  # noqa: F811
+def test_only_changed_numbers_are_logged_again(tracker, client, study, three):  # noqa: F811
     log_tests(tracker, study, three)
     assert log_tests(tracker, study, three) == 0
     runs = client.search_runs([tracker.experiment(study)])
@@ -83,12 +85,12 @@ def test_only_what_changed_is_logged_again(tracker, client, study, three):  # no
     assert order == ["vendor", "nih/0", "nih/1"]
 
 
-def test_a_run_that_was_deleted_in_mlflow_stops_nobody(tracker, client, study, three):  # noqa: F811
+def test_a_run_deleted_in_mlflow_does_not_stop_the_logging(tracker, client, study, three):  # noqa: F811
     client.delete_run(three[0].run_id)
     assert log_tests(tracker, study, three) == 2
 
 
-def test_a_study_and_its_report_say_what_they_are(tracker, client, study, tmp_path):  # noqa: F811
+def test_a_study_and_its_report_are_described_in_mlflow(tracker, client, study, tmp_path):  # noqa: F811
     tracker.describe(study, "# Does it work?", {"xray.protocol": "corrected"})
     tags = client.get_experiment_by_name(study).tags
     assert (tags[NOTE], tags["xray.protocol"]) == ("# Does it work?", "corrected")
@@ -102,7 +104,7 @@ def test_a_study_and_its_report_say_what_they_are(tracker, client, study, tmp_pa
     assert run.data.tags[NOTE] == "It **fails** at rsna."
 
 
-def test_a_short_training_has_one_sample_of_the_system(tracker, client, study):  # noqa: F811
+def test_a_short_training_has_one_sample_of_system_metrics(tracker, client, study):  # noqa: F811
     run_id = tracker.start(study, "nih/0", f"{study} 0", {}, [])
     with tracker.system_metrics(run_id):
         pass

@@ -91,7 +91,7 @@ def test_training_learns_to_tell_the_classes_apart():
     assert result.best.mean_auc > 0.95
 
 
-def test_outputs_that_were_not_trained_are_told(trained):
+def test_untrained_outputs_are_recorded(trained):
     assert np.flatnonzero(trained.outputs).tolist() == [LEFT, RIGHT]
     defined = ~np.isnan(trained.best.validation_auc)
     assert np.flatnonzero(defined).tolist() == [LEFT, RIGHT]
@@ -113,14 +113,14 @@ def test_the_network_has_the_weights_of_the_best_epoch():
     labels[:, [LEFT, RIGHT]] = np.random.default_rng(0).integers(0, 2, (len(labels), 2))
     validation = dataclasses.replace(VALIDATION, labels=labels)
     for seed in range(10):
-        seen: list[Epoch] = []
-        result = train(TRAINING, validation, recipe, seed, seen.append)
-        means = [epoch.mean_auc for epoch in seen]
+        epochs: list[Epoch] = []
+        result = train(TRAINING, validation, recipe, seed, epochs.append)
+        means = [epoch.mean_auc for epoch in epochs]
         if max(means) > means[-1] + 0.01:
             break
     else:
         pytest.fail("the last epoch was always the best: this test needs other labels")
-    assert [epoch.number for epoch in seen] == list(range(4))
+    assert [epoch.number for epoch in epochs] == list(range(4))
     assert result.best.number == int(np.argmax(means))
     assert result.best.mean_auc == max(means)
     logits = score(result.network, VALIDATION.pixels, VALIDATION.positions)
@@ -142,13 +142,13 @@ def test_of_equal_epochs_the_first_is_kept():
 
 def test_without_any_defined_validation_auc_the_last_epoch_is_kept():
     labels = np.full_like(VALIDATION.labels, np.nan)
-    seen: list[Epoch] = []
-    result = train(TRAINING, dataclasses.replace(VALIDATION, labels=labels), RECIPE, 0, seen.append)
+    epochs: list[Epoch] = []
+    result = train(TRAINING, dataclasses.replace(VALIDATION, labels=labels), RECIPE, 0, epochs.append)
     assert np.isnan(result.best.mean_auc)
-    assert result.best.number == seen[-1].number == RECIPE.epochs - 1
+    assert result.best.number == epochs[-1].number == RECIPE.epochs - 1
 
 
-def test_nothing_to_learn_is_an_error():
+def test_a_training_set_with_nothing_to_learn_is_an_error():
     labels = np.where(TRAINING.labels == 1, np.float32(np.nan), TRAINING.labels)
     with pytest.raises(LearningError, match="nothing to learn: no task has both"):
         train(dataclasses.replace(TRAINING, labels=labels), VALIDATION, RECIPE, seed=0)
@@ -162,7 +162,7 @@ def test_a_loss_that_is_not_finite_is_an_error():
         train(TRAINING, VALIDATION, recipe, seed=0)
 
 
-def test_a_loss_that_only_grows_is_an_error_long_before_it_is_not_finite():
+def test_a_loss_that_only_grows_is_an_error_before_it_overflows():
     """Finite losses, but far beyond those of guessing, over many steps."""
     steps = dataclasses.replace(RECIPE, batch_size=2, epochs=4, learning_rate=1e4, weight_decay=0.0)
     with pytest.raises(
@@ -183,13 +183,13 @@ def test_weights_that_are_not_finite_never_replace_the_last_checkpoint(tmp_path)
     assert (tmp_path / "checkpoint.safetensors").read_bytes() == good
 
 
-def test_the_last_epoch_is_kept_where_the_recipe_says_so():
-    seen: list[Epoch] = []
+def test_the_last_epoch_is_kept_if_the_recipe_says_so():
+    epochs: list[Epoch] = []
     recipe = dataclasses.replace(RECIPE, selection="last epoch")
-    assert train(TRAINING, VALIDATION, recipe, 0, seen.append).best is seen[-1]
+    assert train(TRAINING, VALIDATION, recipe, 0, epochs.append).best is epochs[-1]
 
 
-def test_bfloat16_learns_as_well():
+def test_training_in_bfloat16_learns():
     recipe = dataclasses.replace(RECIPE, epochs=12, precision="bfloat16")
     result = train(TRAINING, VALIDATION, recipe, seed=0)
     assert result.best.mean_auc > 0.95
@@ -204,24 +204,24 @@ def test_a_last_batch_of_one_image_can_be_trained_on():
 
 
 @pytest.mark.parametrize("limit", [None, 20, 1000])
-def test_an_epoch_shows_at_most_so_many_pictures_and_others_each_time(limit, monkeypatch):
-    shown: list[list[int]] = []
+def test_a_limited_epoch_shows_other_pictures_each_time(limit, monkeypatch):
+    batches: list[list[int]] = []
 
     class Watched(module.Batches):
         def __iter__(self):
-            shown.append([])
+            batches.append([])
             for batch in super().__iter__():
-                shown[-1] += batch.positions.tolist()
+                batches[-1] += batch.positions.tolist()
                 yield batch
 
     monkeypatch.setattr(module, "Batches", Watched)
     train(TRAINING, VALIDATION, dataclasses.replace(RECIPE, epoch_images=limit), seed=0)
-    assert len(shown) == RECIPE.epochs
-    for positions in shown:
+    assert len(batches) == RECIPE.epochs
+    for positions in batches:
         assert len(positions) == len(set(positions)) == min(limit or 96, 96)
-    assert shown[0] != shown[1]
+    assert batches[0] != batches[1]
     if limit == 20:
-        assert set(shown[0]) != set(shown[1])
+        assert set(batches[0]) != set(batches[1])
 
 
 def test_labels_stay_with_their_pictures_when_positions_are_not_in_order():
@@ -231,7 +231,7 @@ def test_labels_stay_with_their_pictures_when_positions_are_not_in_order():
     assert result.best.mean_auc > 0.95
 
 
-def test_scores_do_not_depend_on_the_batch(trained):
+def test_scores_do_not_depend_on_the_batch_size(trained):
     positions = np.arange(64)[::-1]
     together = score(trained.network, VALIDATION.pixels, positions)
     assert together.shape == (64, len(TASKS))
@@ -242,7 +242,7 @@ def test_scores_do_not_depend_on_the_batch(trained):
     assert score(trained.network, VALIDATION.pixels, positions[:0]).shape == (0, len(TASKS))
 
 
-def test_scoring_more_than_one_batch(trained):
+def test_more_than_one_batch_is_scored(trained):
     positions = np.resize(np.arange(64), 300)
     many = score(trained.network, VALIDATION.pixels, positions)
     np.testing.assert_allclose(many[256:], many[:44], atol=1e-4)

@@ -48,7 +48,7 @@ def foreign(engine, tracker, draw, tmp_path):
         nn.Sequential(nn.Flatten(), nn.Linear(256, 2)).eval(), torch.zeros(1, 1, 16, 16)
     )
     network.save(tmp_path / "their.pt")
-    told = {
+    card = {
         "name": "theirs",
         "size": 16,
         "range": [0, 1],
@@ -57,7 +57,7 @@ def foreign(engine, tracker, draw, tmp_path):
         "trained_on": ["a"],
     }
     model_id = import_model(
-        engine, tracker, tmp_path / "their.pt", card_of(told, "their.toml"), trust=True
+        engine, tracker, tmp_path / "their.pt", card_of(card, "their.toml"), trust=True
     ).model_id
     return model_id, "theirs", weights_of(engine, tracker, model_id)
 
@@ -77,7 +77,7 @@ def away(file: Path) -> None:
 
 def folder_away(file: Path) -> None:
     """The whole version is gone, as where a home was moved."""
-    version = next(each for each in file.parents if each.parent.name == "models")
+    version = next(folder for folder in file.parents if folder.parent.name == "models")
     version.rename(version.with_name("elsewhere"))
 
 
@@ -102,23 +102,23 @@ def test_a_damaged_or_missing_file_is_named_and_nothing_is_scored(
     model_id, name, file = request.getfixturevalue(origin)
     assert verify(engine, tracker) == []
     damage(file)
-    said = DAMAGE[damage].format("imported" if origin == "foreign" else "stored")
+    message = DAMAGE[damage].format("imported" if origin == "foreign" else "stored")
     kind = ForeignModelError if origin == "foreign" else LearningError
-    with pytest.raises(kind, match=f"^{name}: .*{said}.*xray model remove {name}") as error:
+    with pytest.raises(kind, match=f"^{name}: .*{message}.*xray model remove {name}") as error:
         evaluate(engine, tracker, home, model_id, lists(engine, model_id))
     assert str(file.parents[2]) in str(error.value)
     assert "\n" not in str(error.value)
     if origin == "trained":
-        with pytest.raises(LearningError, match=said):
+        with pytest.raises(LearningError, match=message):
             export_model(engine, tracker, name, "torchscript", tmp_path / "out.pt")
         assert not (tmp_path / "out.pt").exists()
-    ((model, what),) = verify(engine, tracker)
+    ((model, problem),) = verify(engine, tracker)
     assert model == name
-    assert said in what
+    assert message in problem
 
 
 @pytest.mark.parametrize("origin", ["trained", "foreign"])
-def test_mlflow_alone_serves_no_damaged_file(engine, tracker, origin, request):
+def test_mlflow_refuses_to_serve_a_damaged_file(engine, tracker, origin, request):
     """The hash lies beside the file too, where `mlflow.pyfunc.load_model` finds it without our database."""
     model_id, _, file = request.getfixturevalue(origin)
     with engine.connect() as connection:
@@ -138,9 +138,7 @@ def test_mlflow_alone_serves_no_damaged_file(engine, tracker, origin, request):
         mlflow.pyfunc.load_model(address)
 
 
-def test_a_model_that_is_older_than_hashes_gets_one_at_first_use_and_says_since_when(
-    engine, tracker, home, trained
-):
+def test_a_model_without_a_hash_gets_one_with_its_date_at_first_use(engine, tracker, home, trained):
     model_id, name, file = trained
     with engine.begin() as connection:
         connection.execute(text("update model set weights_sha256 = null"))
@@ -161,7 +159,7 @@ def test_a_new_model_has_its_hash_from_the_beginning(engine, trained, foreign):
     assert [row.weights_since for row in rows] == [None, None]
 
 
-def test_a_model_whose_file_is_lost_can_be_dropped_and_is_trained_anew(engine, tracker, home, trained, quick):
+def test_a_model_whose_file_is_lost_can_be_dropped_and_trained_again(engine, tracker, home, trained, quick):
     """What the error says to do."""
     model_id, name, file = trained
     evaluate(engine, tracker, home, model_id, lists(engine, model_id))

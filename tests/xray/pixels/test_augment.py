@@ -51,7 +51,7 @@ def test_no_pixel_differs_from_torchvision(augmentation: Augmentation, size: int
     assert np.count_nonzero(result != oracle(batch, parameters)) == 0
 
 
-def test_straight_angles_and_tiny_ones() -> None:
+def test_right_angles_and_tiny_angles_equal_torchvision() -> None:
     angle = np.array([0.0, 90, -90, 180, -180, 45, 1e-9, -1e-4, 30, 360])
     n = len(angle)
     rng = np.random.default_rng(3)
@@ -73,13 +73,13 @@ def test_no_pixel_differs_in_many_draws() -> None:
         assert np.count_nonzero(augmentation.apply(batch, parameters) != oracle(batch, parameters)) == 0
 
 
-def test_sixteen_bits_are_warped_alike() -> None:
+def test_sixteen_bit_pictures_are_warped_like_eight_bit_ones() -> None:
     batch = pictures(6, 40, np.uint16)
     parameters = Augmentation().draw(np.random.default_rng(0), 6)
     assert np.count_nonzero(Augmentation().apply(batch, parameters) != oracle(batch, parameters)) == 0
 
 
-def test_intensity_changes_pixels_and_leaves_the_filling() -> None:
+def test_intensity_changes_pixels_but_not_the_filling() -> None:
     batch = pictures(20, 48)
     augmentation = Augmentation(intensity=0.3)
     parameters = augmentation.draw(np.random.default_rng(0), 20)
@@ -92,28 +92,28 @@ def test_intensity_changes_pixels_and_leaves_the_filling() -> None:
 
 
 def test_draws_stay_in_their_ranges_and_fill_them() -> None:
-    drawn = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
+    parameters = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
     for values, low, high in (
-        (drawn.angle, -45, 45),
-        (drawn.shift, -0.15, 0.15),
-        (drawn.zoom, 0.9, 1.1),
-        (drawn.gain, 0.8, 1.2),
-        (drawn.offset, -0.2, 0.2),
+        (parameters.angle, -45, 45),
+        (parameters.shift, -0.15, 0.15),
+        (parameters.zoom, 0.9, 1.1),
+        (parameters.gain, 0.8, 1.2),
+        (parameters.offset, -0.2, 0.2),
     ):
         assert low <= values.min() < low + 0.01 * (high - low)
         assert high - 0.01 * (high - low) < values.max() <= high
         assert values.mean() == pytest.approx((low + high) / 2, abs=0.01 * (high - low))
     again = Augmentation(45, 0.15, 0.10, 0.2).draw(np.random.default_rng(0), 20_000)
-    np.testing.assert_array_equal(drawn.angle, again.angle)
+    np.testing.assert_array_equal(parameters.angle, again.angle)
     assert len(Augmentation().draw(np.random.default_rng(0), 0)) == 0
 
 
-def test_an_empty_batch_is_empty() -> None:
+def test_an_empty_batch_stays_empty() -> None:
     parameters = Augmentation().draw(np.random.default_rng(0), 0)
     assert Augmentation().apply(np.zeros((0, 8, 8), np.uint8), parameters).shape == (0, 1, 8, 8)
 
 
-def test_gather_takes_rows_in_any_order_unchanged() -> None:
+def test_gather_copies_rows_in_any_order() -> None:
     batch = pictures(5, 12)
     rows = np.array([4, 0, 0, 2])
     out = np.empty((4, 1, 12, 12), np.float32)

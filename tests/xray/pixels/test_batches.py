@@ -33,11 +33,11 @@ def test_each_position_comes_once_with_its_own_picture(prefetch: int) -> None:
     batches = Batches(PIXELS, INDICES, 4, seed=1, prefetch=prefetch)
     assert len(batches) == 3
     for _ in range(3):
-        seen = all_of(batches)
-        assert [len(positions) for positions, _ in seen] == [4, 4, 2]
-        positions = np.concatenate([positions for positions, _ in seen])
+        delivered = all_of(batches)
+        assert [len(positions) for positions, _ in delivered] == [4, 4, 2]
+        positions = np.concatenate([positions for positions, _ in delivered])
         assert sorted(positions) == list(range(10))
-        images = np.concatenate([images for _, images in seen])
+        images = np.concatenate([images for _, images in delivered])
         np.testing.assert_array_equal(images[:, 0], to_network_range(PIXELS)[np.array(INDICES)[positions]])
 
 
@@ -58,24 +58,24 @@ def test_augmentation_is_new_in_each_epoch() -> None:
 
 @pytest.mark.parametrize("prefetch", [0, 2])
 @pytest.mark.parametrize("stop", [0, 1, 2, 3, 4])
-def test_a_resumed_run_goes_on_exactly(prefetch: int, stop: int) -> None:
+def test_a_resumed_run_delivers_the_remaining_batches(prefetch: int, stop: int) -> None:
     straight = Batches(PIXELS, INDICES, 4, 7, Augmentation(intensity=0.2), prefetch=prefetch)
     expected = all_of(straight) + all_of(straight)
     broken = Batches(PIXELS, INDICES, 4, 7, Augmentation(intensity=0.2), prefetch=prefetch)
-    taken = []
+    positions = []
     state = broken.state
-    while len(taken) < stop:
+    while len(positions) < stop:
         for batch in broken:
-            taken.append((batch.positions.copy(), batch.images.copy()))
+            positions.append((batch.positions.copy(), batch.images.copy()))
             state = broken.state
-            if len(taken) == stop:
+            if len(positions) == stop:
                 break
     resumed = Batches(PIXELS, INDICES, 4, 7, Augmentation(intensity=0.2), prefetch=prefetch)
     resumed.resume(tuple(state))
     rest = all_of(resumed)
     if state.epoch == 0:
         rest += all_of(resumed)
-    assert_same(taken + rest, expected)
+    assert_same(positions + rest, expected)
 
 
 def test_state_counts_what_was_delivered_not_what_was_made_ahead() -> None:
@@ -88,7 +88,7 @@ def test_state_counts_what_was_delivered_not_what_was_made_ahead() -> None:
             batches.resume(wrong)
 
 
-def test_unshuffled_and_without_the_last() -> None:
+def test_batches_may_be_unshuffled_and_drop_the_last() -> None:
     batches = Batches(PIXELS, INDICES, 4, 0, shuffle=False, drop_last=True)
     assert [list(batch.positions) for batch in batches] == [[0, 1, 2, 3], [4, 5, 6, 7]]
     assert len(batches) == 2

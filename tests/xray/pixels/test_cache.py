@@ -85,26 +85,26 @@ def test_the_bytes_do_not_depend_on_workers_or_chunks(
     assert not list(tmp_path.glob("*.partial"))
 
 
-def test_pictures_that_fail_are_counted_and_named_and_only_they_are_made_by_the_next_build(
+def test_failed_pictures_are_named_and_only_they_are_built_next_time(
     pictures: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = {path: path.read_bytes() for path in pictures}
+    content = {path: path.read_bytes() for path in pictures}
     contents = [content_hash(read_grey(path).pixels) for path in pictures]
     for number in (1, 3, 5, 7):
-        pictures[number].write_bytes(kept[pictures[number]][:-30])
+        pictures[number].write_bytes(content[pictures[number]][:-30])
     pictures[9].unlink()
     with pytest.raises(
         ImageError, match=r"5 of 12 picture\(s\) can't be used: .*01.png.*03.png.*05.png.* and 2 more$"
     ):
         build(pictures, tmp_path / "cache", size=16, content=contents)
     assert not (tmp_path / "cache").exists()
-    for path, data in kept.items():
+    for path, data in content.items():
         path.write_bytes(data)
     read: list[Path] = []
 
-    def reading(path: Path, how: Reading) -> Decoded:
+    def reading(path: Path, options: Reading) -> Decoded:
         read.append(path)
-        return read_grey(path, how)
+        return read_grey(path, options)
 
     monkeypatch.setattr(cache, "read_grey", reading)
     built = build(pictures, tmp_path / "cache", size=16, content=contents)
@@ -112,7 +112,7 @@ def test_pictures_that_fail_are_counted_and_named_and_only_they_are_made_by_the_
     np.testing.assert_array_equal(built.pixels, [prepare(read_grey(path), 16) for path in pictures])
 
 
-def test_a_picture_that_was_replaced_is_never_taken(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_replaced_picture_is_never_used(pictures: list[Path], tmp_path: Path) -> None:
     """Of the same size in pixels and in bytes and with the old time of change: only its content tells."""
     contents = [content_hash(read_grey(path).pixels) for path in pictures]
     pixels = read_grey(pictures[4]).pixels
@@ -123,9 +123,7 @@ def test_a_picture_that_was_replaced_is_never_taken(pictures: list[Path], tmp_pa
         build(pictures, tmp_path / "cache", size=16, content=contents)
 
 
-def test_a_cache_of_known_content_is_found_wherever_the_files_are(
-    pictures: list[Path], tmp_path: Path
-) -> None:
+def test_a_cache_is_found_by_content_wherever_the_files_are(pictures: list[Path], tmp_path: Path) -> None:
     contents = [content_hash(read_grey(path).pixels) for path in pictures]
     first = build(pictures, tmp_path / "cache", size=16, content=contents)
     pictures[0].parent.rename(tmp_path / "elsewhere")
@@ -150,12 +148,12 @@ def test_a_cache_of_known_content_is_found_wherever_the_files_are(
 
 def flip(file: Path, *places: int) -> None:
     """Flip a bit in each of these bytes of a file."""
-    with file.open("r+b") as opened:
-        for place in places:
-            opened.seek(place)
-            (value,) = opened.read(1)
-            opened.seek(place)
-            opened.write(bytes([value ^ 16]))
+    with file.open("r+b") as stream:
+        for position in places:
+            stream.seek(position)
+            (value,) = stream.read(1)
+            stream.seek(position)
+            stream.write(bytes([value ^ 16]))
 
 
 READERS = {
@@ -169,7 +167,7 @@ READERS = {
 
 
 @pytest.mark.parametrize("reader", READERS)
-def test_two_flipped_bytes_are_mended_before_anything_is_read_and_said_in_one_line(
+def test_two_flipped_bytes_are_repaired_before_reading_and_reported_in_one_line(
     pictures: list[Path], tmp_path: Path, reader: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     folder = tmp_path / "cache"
@@ -263,12 +261,12 @@ def test_a_damaged_or_older_cache_is_built_again(
     assert "built again" in caplog.text
 
 
-def test_no_pictures_make_an_empty_cache(tmp_path: Path) -> None:
+def test_a_cache_of_no_pictures_is_empty(tmp_path: Path) -> None:
     built = build([], tmp_path / "cache", size=16)
     assert (len(built), built.shape, len(built.damaged())) == (0, (0, 16, 16), 0)
 
 
-def test_a_built_cache_is_opened_not_built_again(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_built_cache_is_opened_and_not_built_again(pictures: list[Path], tmp_path: Path) -> None:
     build(pictures, tmp_path / "cache", size=16)
     before = (tmp_path / "cache" / "pixels.raw").stat()
     again = build(pictures, tmp_path / "cache", size=16)
@@ -298,7 +296,7 @@ def test_another_request_is_refused_and_says_why(
         build(pictures, folder, size=16)
 
 
-def test_folders_of_others_are_refused_and_left_alone(pictures: list[Path], tmp_path: Path) -> None:
+def test_foreign_folders_are_refused_and_left_alone(pictures: list[Path], tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="is not a pixel cache"):
         PixelCache.open(tmp_path / "nothing")
     with pytest.raises(ImageError, match="is not a pixel cache"):
@@ -314,7 +312,7 @@ def test_folders_of_others_are_refused_and_left_alone(pictures: list[Path], tmp_
     assert len(list((tmp_path / "mine").iterdir())) == 2
 
 
-def test_arguments_that_make_no_sense_leave_nothing_behind(pictures: list[Path], tmp_path: Path) -> None:
+def test_invalid_arguments_leave_nothing_behind(pictures: list[Path], tmp_path: Path) -> None:
     before = sorted(tmp_path.iterdir())
     for wrong in ({"size": 0}, {"size": 8, "crop": "center"}, {"size": 8, "dtype": np.float32}):
         with pytest.raises(ValueError):
@@ -322,7 +320,7 @@ def test_arguments_that_make_no_sense_leave_nothing_behind(pictures: list[Path],
     assert sorted(tmp_path.iterdir()) == before
 
 
-def test_a_killed_build_goes_on_where_it_was(pictures: list[Path], tmp_path: Path) -> None:
+def test_a_killed_build_continues_where_it_stopped(pictures: list[Path], tmp_path: Path) -> None:
     whole = build(pictures, tmp_path / "whole", size=16)
     folder = tmp_path / "cache"
     process = start(pictures[0].parent, folder, 0.05)
@@ -353,7 +351,7 @@ LEFTOVERS = {
 
 
 @pytest.mark.parametrize("leftover", LEFTOVERS)
-def test_leftovers_of_any_kind_do_no_harm(pictures: list[Path], tmp_path: Path, leftover: str) -> None:
+def test_leftovers_of_a_killed_build_do_no_harm(pictures: list[Path], tmp_path: Path, leftover: str) -> None:
     whole = build(pictures, tmp_path / "whole", size=16)
     shutil.copytree(tmp_path / "whole", tmp_path / "cache.partial")
     LEFTOVERS[leftover](tmp_path / "cache.partial")
@@ -375,7 +373,7 @@ def test_leftovers_of_another_request_are_not_used(pictures: list[Path], tmp_pat
     np.testing.assert_array_equal(build(pictures[::-1], tmp_path / "cache", size=16).pixels, whole.pixels)
 
 
-def test_two_builders_at_once_both_end_well(pictures: list[Path], tmp_path: Path) -> None:
+def test_two_simultaneous_builders_both_succeed(pictures: list[Path], tmp_path: Path) -> None:
     whole = build(pictures, tmp_path / "whole", size=16)
     begin = time.monotonic()
     both = [start(pictures[0].parent, tmp_path / "cache", 0.05) for _ in range(2)]

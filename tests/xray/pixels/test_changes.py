@@ -22,14 +22,14 @@ PLANTED = {
 CLEAN = Images()
 
 
-def drawn(images: Images = CLEAN, name: str = "bravo") -> np.ndarray:
+def draw(images: Images = CLEAN, name: str = "bravo") -> np.ndarray:
     """Pictures of other patients than alpha's, by default."""
     return draw_site(PhantomSite(name, images), patients=PATIENTS, size=SIZE, seed=3).pixels
 
 
 @pytest.fixture(scope="module")
 def alpha() -> np.ndarray:
-    return drawn(name="alpha")
+    return draw(name="alpha")
 
 
 def keys(n: int) -> np.ndarray:
@@ -40,41 +40,41 @@ def distance(one: np.ndarray, other: np.ndarray) -> float:
     return float(np.abs(one.astype(float) - other.astype(float)).mean())
 
 
-def test_other_patients_of_one_detector_are_hardly_changed(alpha):
+def test_pictures_of_other_patients_from_the_same_detector_hardly_change(alpha):
     for kind in KINDS:
-        after = change(kind, alpha, drawn()).apply(alpha, keys(len(alpha)), 0)
+        after = change(kind, alpha, draw()).apply(alpha, keys(len(alpha)), 0)
         assert distance(after, alpha) < 1, kind  # of 256 grey levels
 
 
 @pytest.mark.parametrize("kind", ["histogram", "resolution"])
-def test_a_planted_change_is_made_in_the_pictures_of_other_patients(alpha, kind):
+def test_a_planted_change_is_reproduced_on_pictures_of_other_patients(alpha, kind):
     """The truth: the same patients, as the other detector shows them."""
-    truth = drawn(PLANTED[kind], "alpha")
-    made = change(kind, alpha, drawn(PLANTED[kind]))
-    after = made.apply(alpha, keys(len(alpha)), 0)
+    truth = draw(PLANTED[kind], "alpha")
+    changes = change(kind, alpha, draw(PLANTED[kind]))
+    after = changes.apply(alpha, keys(len(alpha)), 0)
     assert distance(after, truth) < 0.25 * distance(alpha, truth)
 
 
-def test_blur_noise_and_borders_have_the_planted_size(alpha):
-    (blur,) = change("resolution", alpha, drawn(PLANTED["resolution"])).steps
+def test_blur_noise_and_borders_are_added_in_the_planted_size(alpha):
+    (blur,) = change("resolution", alpha, draw(PLANTED["resolution"])).steps
     assert isinstance(blur, Blur)
     assert blur.sigma == pytest.approx(0.03 * SIZE, rel=0.1)
-    (noise,) = change("noise", alpha, drawn(PLANTED["noise"])).steps
+    (noise,) = change("noise", alpha, draw(PLANTED["noise"])).steps
     assert isinstance(noise, Noise)
     assert noise.sd == pytest.approx(255 * np.sqrt(0.08**2 - 0.01**2), rel=0.05)
-    made = change("borders", alpha, drawn(PLANTED["borders"]))
-    assert isinstance(made.steps[0], Edges)
-    bordered = looks.borders(made.apply(alpha, keys(len(alpha)), 0)).widths
-    planted = looks.borders(drawn(PLANTED["borders"], "alpha")).widths
+    changes = change("borders", alpha, draw(PLANTED["borders"]))
+    assert isinstance(changes.steps[0], Edges)
+    bordered = looks.borders(changes.apply(alpha, keys(len(alpha)), 0)).widths
+    planted = looks.borders(draw(PLANTED["borders"], "alpha")).widths
     assert bordered.mean() == pytest.approx(planted.mean(), rel=0.15)
     assert (bordered.std(axis=0) > 0).all()
 
 
-def test_all_of_it_is_changed_at_once_each_by_what_is_planted(alpha):
+def test_all_changes_together_have_their_planted_sizes(alpha):
     images = Images(gamma=1.3, noise=0.06, blur=0.02, border=0.1)
-    made = change("all", alpha, drawn(images))
-    assert [type(step) for step in made.steps] == [Blur, Greys, Noise, Edges]
-    about = made.about()
+    changes = change("all", alpha, draw(images))
+    assert [type(step) for step in changes.steps] == [Blur, Greys, Noise, Edges]
+    about = changes.about()
     assert about["blur_pixels"] == pytest.approx(0.02 * SIZE, rel=0.15)
     assert about["noise_added"] == pytest.approx(255 * 0.06, rel=0.1)
 
@@ -82,20 +82,20 @@ def test_all_of_it_is_changed_at_once_each_by_what_is_planted(alpha):
 def test_pictures_are_never_made_sharper_or_cleaner(alpha):
     """Towards a better detector there is nothing to make."""
     for kind in ("resolution", "noise", "borders"):
-        worse = drawn(PLANTED[kind], "alpha")
-        assert change(kind, worse, drawn()).steps == (), kind
+        worse = draw(PLANTED[kind], "alpha")
+        assert change(kind, worse, draw()).steps == (), kind
 
 
-def test_wider_borders_replace_narrow_ones_side_by_side():
-    narrow, wide = drawn(Images(border=0.05)), drawn(Images(border=0.2), "alpha")
-    made = change("borders", narrow, wide)
-    before, after = looks.borders(narrow), looks.borders(made.apply(narrow, keys(len(narrow)), 0))
+def test_wider_borders_replace_narrow_ones_on_each_side():
+    narrow, wide = draw(Images(border=0.05)), draw(Images(border=0.2), "alpha")
+    changes = change("borders", narrow, wide)
+    before, after = looks.borders(narrow), looks.borders(changes.apply(narrow, keys(len(narrow)), 0))
     assert (after.widths >= before.widths).all()
     assert after.widths.mean() == pytest.approx(looks.borders(wide).widths.mean(), rel=0.25)
 
 
-def test_borders_stay_what_they_are_under_other_changes():
-    bordered = drawn(Images(border=0.2))
+def test_borders_are_unchanged_by_other_changes():
+    bordered = draw(Images(border=0.2))
     edge = ~looks.borders(bordered).inside(SIZE)
     assert edge.any()
     for step in (Noise(20.0), Blur(2.0), Greys(np.full(256, 99, np.uint8))):
@@ -104,31 +104,31 @@ def test_borders_stay_what_they_are_under_other_changes():
         assert (after != bordered)[~edge].mean() > 0.5
 
 
-def test_a_picture_is_changed_by_what_it_shows_and_the_seed_alone(alpha):
+def test_a_change_depends_only_on_the_picture_and_the_seed(alpha):
     """Not by its place, or by what is read with it: a run that goes on elsewhere makes the same pictures."""
-    made = change("all", alpha, drawn(replace(PLANTED["borders"], noise=0.05)))
-    shown = Changed(alpha, keys(len(alpha)), made, seed=4)
+    changes = change("all", alpha, draw(replace(PLANTED["borders"], noise=0.05)))
+    changed = Changed(alpha, keys(len(alpha)), changes, seed=4)
     rows = np.array([7, 3, 90])
-    np.testing.assert_array_equal(shown[rows], shown[np.arange(len(alpha))][rows])
-    other = Changed(alpha, keys(len(alpha)), made, seed=5)
-    assert (shown[rows] != other[rows]).any()
+    np.testing.assert_array_equal(changed[rows], changed[np.arange(len(alpha))][rows])
+    other = Changed(alpha, keys(len(alpha)), changes, seed=5)
+    assert (changed[rows] != other[rows]).any()
 
 
-def test_keys_are_of_the_content():
+def test_keys_depend_on_the_content():
     hashes = ["00" * 31 + "0a", "fe" * 32, "0123456789abcdef" * 4]
-    assert keys_of(hashes).tolist() == [int(each[:15], 16) for each in hashes]
+    assert keys_of(hashes).tolist() == [int(digest[:15], 16) for digest in hashes]
 
 
-def test_sixteen_bits_are_read_as_eight(alpha):
+def test_sixteen_bit_pictures_are_read_as_eight_bit(alpha):
     sixteen = alpha.astype(np.uint16) * 257
-    noisy = drawn(PLANTED["noise"])
+    noisy = draw(PLANTED["noise"])
     one, two = change("noise", alpha, noisy), change("noise", sixteen, noisy)
     assert one.about() == two.about()
-    shown = [Changed(each, keys(len(alpha)), one, 0)[np.arange(5)] for each in (alpha, sixteen)]
-    np.testing.assert_array_equal(*shown)
+    changed = [Changed(pictures, keys(len(alpha)), one, 0)[np.arange(5)] for pictures in (alpha, sixteen)]
+    np.testing.assert_array_equal(*changed)
 
 
-def test_an_unknown_kind(alpha):
+def test_an_unknown_kind_of_change_is_refused(alpha):
     with pytest.raises(
         ValueError, match="kind is 'colour', expected one of histogram, resolution, noise, borders, all"
     ):
@@ -143,13 +143,13 @@ def test_noise_of_known_size_is_measured_on_smooth_pictures():
         assert looks.noise(pictures) == pytest.approx(sd, rel=0.05)
 
 
-def test_quantiles_are_those_of_numpy_on_smooth_pictures():
+def test_quantiles_equal_numpys_on_smooth_pictures():
     ramp = np.linspace(0, 255, 64)[None, :, None] + np.zeros((3, 64, 64))
     pictures = ramp.astype(np.uint8)
     np.testing.assert_allclose(looks.quantiles(pictures), np.quantile(pictures, looks.grid()), atol=7)
 
 
-def test_a_picture_that_is_all_border_has_none():
+def test_a_picture_that_is_all_border_has_no_quantiles():
     black = np.zeros((2, 32, 32), np.uint8)
     assert not looks.borders(black).widths.any()
     assert looks.noise(black) == 0

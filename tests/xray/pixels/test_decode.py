@@ -65,8 +65,8 @@ def test_other_modes_give_the_first_channel(tmp_path: Path, mode: str) -> None:
     else:
         image = Image.fromarray(red).convert(mode) if mode in ("LA", "1") else colour.convert(mode)
         path = saved(tmp_path / "a.png", image)
-    with Image.open(path) as opened:
-        expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+    with Image.open(path) as picture:
+        expected = np.asarray(picture.convert("RGB"))[:, :, 0]
     decoded = read_grey(path)
     assert decoded.maximum == 255
     np.testing.assert_array_equal(decoded.pixels, expected)
@@ -104,7 +104,7 @@ def test_every_png_filter_after_every_other(tmp_path: Path, bits: int, colour: i
         np.testing.assert_array_equal(read_grey(path).pixels, expected)
 
 
-def test_few_bits_interlaced_and_overlong_png_are_read_too(tmp_path: Path) -> None:
+def test_png_with_few_bits_interlacing_or_trailing_data_is_read(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(png_file(4, 1, 2, 0, zlib.compress(bytes([0, 0b00011011]))))
     np.testing.assert_array_equal(read_grey(path).pixels, [[0, 85, 170, 255]])
@@ -114,12 +114,12 @@ def test_few_bits_interlaced_and_overlong_png_are_read_too(tmp_path: Path) -> No
     np.testing.assert_array_equal(read_grey(path).pixels, [[7, 9]])
 
 
-def test_jpeg_is_what_pillow_decodes(tmp_path: Path) -> None:
+def test_jpeg_pixels_equal_pillows(tmp_path: Path) -> None:
     picture = Image.fromarray(smooth(70, 90, 255).astype(np.uint8))
     for name, image in (("grey.jpg", picture), ("colour.jpg", picture.convert("RGB"))):
         path = saved(tmp_path / name, image, quality=90, progressive=name == "colour.jpg")
-        with Image.open(path) as opened:
-            expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+        with Image.open(path) as pillow_image:
+            expected = np.asarray(pillow_image.convert("RGB"))[:, :, 0]
         np.testing.assert_array_equal(read_grey(path).pixels, expected)
 
 
@@ -162,7 +162,7 @@ def test_damaged_exif_turns_nothing(tmp_path: Path) -> None:
         np.testing.assert_array_equal(read_grey(path).pixels, picture)
 
 
-def test_what_is_lost_with_other_channels_is_named(tmp_path: Path) -> None:
+def test_a_loss_by_dropping_channels_is_reported(tmp_path: Path) -> None:
     grey = smooth(40, 30, 255).astype(np.uint8)
     same, other = np.dstack([grey] * 3), np.dstack([grey, grey, 255 - grey])
     clear = np.dstack([grey, grey, grey, np.full_like(grey, 255)])
@@ -226,7 +226,7 @@ def test_missing_file_and_folder_are_refused(tmp_path: Path) -> None:
             read_grey(path)
 
 
-def test_every_cut_of_a_png_is_refused(tmp_path: Path) -> None:
+def test_a_png_truncated_anywhere_is_refused(tmp_path: Path) -> None:
     whole = saved(tmp_path / "a.png", Image.fromarray(smooth(8, 8, 255).astype(np.uint8))).read_bytes()
     path = tmp_path / "cut.png"
     for length in range(len(whole)):
@@ -242,14 +242,16 @@ def test_large_jpeg_is_refused_before_decoding(tmp_path: Path, monkeypatch: pyte
         read_grey(path)
 
 
-def test_pillow_set_to_swallow_damage_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pillows_setting_to_accept_truncated_images_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = saved(tmp_path / "a.jpg", Image.fromarray(smooth(64, 64, 255).astype(np.uint8)))
     monkeypatch.setattr(ImageFile, "LOAD_TRUNCATED_IMAGES", True)
     with pytest.raises(ImageError, match="LOAD_TRUNCATED_IMAGES"):
         read_grey(path)
 
 
-def test_content_hash_is_of_pixels_not_files(tmp_path: Path) -> None:
+def test_the_content_hash_depends_on_pixels_and_not_on_files(tmp_path: Path) -> None:
     pixels = smooth(20, 30, 255).astype(np.uint8)
     fast = saved(tmp_path / "1.png", Image.fromarray(pixels), compress_level=1)
     small = saved(tmp_path / "9.png", Image.fromarray(pixels).convert("RGB"), compress_level=9)
@@ -313,7 +315,9 @@ def test_truncated_dicom_is_refused(tmp_path: Path) -> None:
         read_grey(path)
 
 
-def test_dicom_without_pydicom_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pydicom_the_error_says_what_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "a.dcm"
     path.write_bytes(bytes(128) + b"DICM" + bytes(100))
     monkeypatch.setitem(sys.modules, "pydicom", None)
@@ -323,11 +327,11 @@ def test_dicom_without_pydicom_says_what_to_install(tmp_path: Path, monkeypatch:
 
 @pytest.mark.skipif(not REAL, reason="no real pictures here")
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.name[-20:])
-def test_real_pictures_are_what_pillow_and_pydicom_decode(path: Path) -> None:
+def test_real_pictures_equal_those_of_pillow_and_pydicom(path: Path) -> None:
     decoded = read_grey(path)
     if path.suffix == ".dcm":
         expected = pytest.importorskip("pydicom").dcmread(path).pixel_array
     else:
-        with Image.open(io.BytesIO(path.read_bytes())) as opened:
-            expected = np.asarray(opened.convert("RGB"))[:, :, 0]
+        with Image.open(io.BytesIO(path.read_bytes())) as image:
+            expected = np.asarray(image.convert("RGB"))[:, :, 0]
     np.testing.assert_array_equal(decoded.pixels, expected)

@@ -66,7 +66,7 @@ def test_lossless_jpeg_of_every_predictor_gives_the_stored_values(tmp_path: Path
         assert (decoded.maximum, decoded.pixels.dtype, decoded.choices) == (4095, np.uint16, ())
 
 
-def test_lossless_jpeg_of_16_and_8_bits(tmp_path: Path) -> None:
+def test_lossless_jpeg_of_16_and_8_bits_gives_the_stored_values(tmp_path: Path) -> None:
     wide = np.uint16(VALUES.astype(int) * 16 + 5)
     deep = {"BitsStored": 16, "HighBit": 15}
     path = packed_file(tmp_path / "a.dcm", SYNTAX + "70", lossless_jpeg(wide, 16, 1), **deep)
@@ -92,7 +92,7 @@ def run_lengths(values: NDArray[np.uint16]) -> bytes:
     )
 
 
-def test_jpeg_ls_jpeg_2000_and_run_lengths_give_the_stored_values(tmp_path: Path) -> None:
+def test_jpeg_ls_jpeg_2000_and_rle_give_the_stored_values(tmp_path: Path) -> None:
     frames = {
         SYNTAX + "80": imagecodecs.jpegls_encode(VALUES),
         SYNTAX + "90": imagecodecs.jpeg2k_encode(VALUES, level=0, bitspersample=12, codecformat="j2k"),
@@ -105,7 +105,7 @@ def test_jpeg_ls_jpeg_2000_and_run_lengths_give_the_stored_values(tmp_path: Path
         assert decoded.maximum == 4095
 
 
-def test_packing_with_loss_is_near_and_named(tmp_path: Path) -> None:
+def test_lossy_compression_is_nearly_exact_and_reported(tmp_path: Path) -> None:
     frames = {
         SYNTAX + "51": imagecodecs.jpeg8_encode(VALUES, level=100, bitspersample=12),
         SYNTAX + "81": imagecodecs.jpegls_encode(VALUES, level=3),
@@ -131,7 +131,9 @@ def test_packing_with_loss_is_near_and_named(tmp_path: Path) -> None:
         ("100", lambda frame: frame, "method that can't be decoded here"),
     ],
 )
-def test_a_damaged_or_other_packing_is_refused_in_words(tmp_path, syntax, spoil, words) -> None:
+def test_damaged_or_unsupported_compression_is_refused_with_the_reason(
+    tmp_path, syntax, spoil, words
+) -> None:
     path = packed_file(tmp_path / "a.dcm", SYNTAX + syntax, spoil(lossless_jpeg(VALUES, 12, 1)))
     with pytest.raises(ImageError, match=words):
         read_grey(path)
@@ -164,7 +166,7 @@ def test_a_damaged_or_other_packing_is_refused_in_words(tmp_path, syntax, spoil,
         ),
     ],
 )
-def test_polarity_is_what_a_viewer_shows(tmp_path, fields, inverted, choice) -> None:
+def test_polarity_is_that_of_a_viewer(tmp_path, fields, inverted, choice) -> None:
     decoded = read_grey(dicom_file(tmp_path / "a.dcm", VALUES, **fields))
     np.testing.assert_array_equal(decoded.pixels, 4095 - VALUES if inverted else VALUES)
     assert decoded.maximum == 4095
@@ -193,7 +195,7 @@ def test_a_modality_lut_is_applied_and_a_falling_voi_lut_inverts(tmp_path: Path)
 
 
 @pytest.mark.parametrize("bits", [12, 15])
-def test_bits_outside_those_stored_are_cut_off_and_shifted(tmp_path: Path, bits: int) -> None:
+def test_bits_outside_the_stored_ones_are_masked_or_shifted_away(tmp_path: Path, bits: int) -> None:
     low = VALUES & 2047
     marks = np.uint16(1 << bits) * (np.arange(41)[:, None] < 8).astype(np.uint16)
     fields = {"BitsStored": bits, "HighBit": bits - 1}
@@ -244,7 +246,7 @@ def test_padding_is_background_whatever_the_polarity(tmp_path, fields, padding, 
     assert choices.HIGH_BITS not in decoded.choices
 
 
-def test_padding_is_background_through_the_window_too_and_loss_leaves_it(tmp_path: Path) -> None:
+def test_padding_is_background_after_windowing_and_lossy_compression(tmp_path: Path) -> None:
     fields = {"WindowCenter": "2000", "WindowWidth": "1000", "PhotometricInterpretation": "MONOCHROME1"}
     cells = np.where(np.arange(41)[:, None] < 6, np.uint16(65535), VALUES & 2047)
     decoded = read_grey(
@@ -256,7 +258,7 @@ def test_padding_is_background_through_the_window_too_and_loss_leaves_it(tmp_pat
 
 
 @pytest.mark.parametrize(("fields", "padding"), [({}, 4000), ({"PixelRepresentation": 1}, -2000)])
-def test_padding_is_found_below_an_overlay_in_the_upper_bits(tmp_path: Path, fields, padding) -> None:
+def test_padding_is_recognised_below_overlay_bits(tmp_path: Path, fields, padding) -> None:
     values = (VALUES.astype(int) % 3000) + 500 - 2048 * len(fields)
     holes = np.arange(41)[:, None] + np.zeros(VALUES.shape, int) < 5
     cells = np.where(holes, padding, values).astype("i2").view("u2") & 4095
@@ -265,7 +267,7 @@ def test_padding_is_found_below_an_overlay_in_the_upper_bits(tmp_path: Path, fie
     np.testing.assert_array_equal(decoded.pixels, np.where(holes, 0, values + 2048 * len(fields)))
 
 
-def test_a_picture_that_has_no_cell_of_its_padding_value_is_as_it_was(tmp_path: Path) -> None:
+def test_a_picture_without_pixels_of_the_padding_value_is_unchanged(tmp_path: Path) -> None:
     values = VALUES % 4000
     decoded = read_grey(dicom_file(tmp_path / "a.dcm", values, PixelPaddingValue=4095))
     np.testing.assert_array_equal(decoded.pixels, values)
@@ -273,7 +275,7 @@ def test_a_picture_that_has_no_cell_of_its_padding_value_is_as_it_was(tmp_path: 
 
 
 @pytest.mark.parametrize("bits", [12, 16])
-def test_signed_values_get_half_the_range_added(tmp_path: Path, bits: int) -> None:
+def test_signed_values_are_shifted_by_half_the_range(tmp_path: Path, bits: int) -> None:
     half = 1 << (bits - 1)
     signed = (VALUES.astype(int) - 2048).astype(np.int16)
     fields = {"BitsStored": bits, "HighBit": bits - 1, "PixelRepresentation": 1}
@@ -326,7 +328,7 @@ def test_colour_jpeg_of_a_grey_picture_gives_the_grey_values(tmp_path: Path) -> 
         assert np.abs(read_grey(path).pixels.astype(int) - grey[:, :, 0]).max() <= 4
 
 
-def test_a_missing_preamble_and_a_missing_file_header_are_no_hindrance(tmp_path: Path) -> None:
+def test_a_dicom_file_without_preamble_or_file_header_is_read(tmp_path: Path) -> None:
     data = dicom_file(tmp_path / "a.dcm", VALUES, SOPClassUID="1.2.840.10008.5.1.4.1.1.1").read_bytes()
     at = 132 + 12 + int.from_bytes(data[140:144], "little")
     for name, rest in (("b.dcm", data[132:]), ("c.dcm", data[128:]), ("d.dcm", data[at:])):
@@ -336,7 +338,7 @@ def test_a_missing_preamble_and_a_missing_file_header_are_no_hindrance(tmp_path:
         assert decoded.choices == (choices.NO_PREAMBLE,)
 
 
-def test_big_endian_is_read_too(tmp_path: Path) -> None:
+def test_big_endian_files_are_read(tmp_path: Path) -> None:
     header = pydicom.dcmread(dicom_file(tmp_path / "a.dcm", VALUES))
     header.file_meta.TransferSyntaxUID = ExplicitVRBigEndian
     header.PixelData = VALUES.astype(">u2").tobytes()
@@ -366,7 +368,7 @@ def without(*names: str):
         (lambda header: setattr(header, "PixelData", header.PixelData[:-100]), "truncated"),
     ],
 )
-def test_what_can_not_be_read_rightly_is_refused_in_words(tmp_path, spoil, words) -> None:
+def test_an_ambiguous_picture_is_refused_with_the_reason(tmp_path, spoil, words) -> None:
     path = dicom_file(tmp_path / "a.dcm", VALUES)
     header = pydicom.dcmread(path)
     spoil(header)
@@ -379,15 +381,15 @@ def test_what_can_not_be_read_rightly_is_refused_in_words(tmp_path, spoil, words
 @pytest.mark.parametrize(
     "fields", [{}, {"RescaleSlope": "-2", "RescaleIntercept": "900"}, {"PixelRepresentation": 1}]
 )
-def test_the_window_is_the_standards(tmp_path, function, fields) -> None:
+def test_the_window_function_follows_the_standard(tmp_path, function, fields) -> None:
     signed = "PixelRepresentation" in fields
     values = (VALUES.astype(int) - 2048).astype(np.int16) if signed else VALUES
     window = {"WindowCenter": ["-100", "5"], "WindowWidth": ["1501", "6"], "VOILUTFunction": function}
     path = dicom_file(tmp_path / "a.dcm", values, **fields, **window)
     header = pydicom.dcmread(path)
     modality = apply_modality_lut(header.pixel_array, header)
-    shown = apply_windowing(modality, header)
-    share = (shown - _lowest(header)) / (_highest(header) - _lowest(header))
+    windowed = apply_windowing(modality, header)
+    share = (windowed - _lowest(header)) / (_highest(header) - _lowest(header))
     decoded = read_grey(path, Reading(window=True))
     assert decoded.maximum == 65535
     assert decoded.choices[-1] == choices.WINDOW
@@ -414,12 +416,12 @@ def _highest(header: pydicom.Dataset) -> float:
     return _range(header)[1]
 
 
-def test_a_given_maximum_makes_another_image_of_the_same_pixels(tmp_path: Path) -> None:
+def test_the_same_pixels_with_a_declared_maximum_are_another_image(tmp_path: Path) -> None:
     path = dicom_file(tmp_path / "a.dcm", VALUES, BitsStored=16, HighBit=15)
-    plain, given = read_grey(path), read_grey(path, Reading(maximum=4095))
-    np.testing.assert_array_equal(plain.pixels, given.pixels)
-    assert (plain.maximum, given.maximum) == (65535, 4095)
-    assert content_hash(plain.pixels) == identity(plain) != identity(given)
+    plain, declared = read_grey(path), read_grey(path, Reading(maximum=4095))
+    np.testing.assert_array_equal(plain.pixels, declared.pixels)
+    assert (plain.maximum, declared.maximum) == (65535, 4095)
+    assert content_hash(plain.pixels) == identity(plain) != identity(declared)
     assert identity(read_grey(path, Reading(maximum=65535))) == identity(plain)
     with pytest.raises(ImageError, match="above the maximum given, 255"):
         read_grey(path, Reading(maximum=255))
@@ -430,7 +432,7 @@ def test_a_given_maximum_makes_another_image_of_the_same_pixels(tmp_path: Path) 
         read_grey(narrow, Reading(window=True))
 
 
-def test_a_reading_is_written_and_read_back() -> None:
+def test_reading_options_are_written_and_read_back() -> None:
     for reading in (Reading(), Reading(maximum=4095), Reading(window=True)):
         assert reading_of(reading.text) == reading
     with pytest.raises(DataError, match="this version doesn't know"):

@@ -15,7 +15,7 @@ def caches(*lengths: int, size: int = 8, dtype: type = np.uint8) -> list[np.ndar
 
 
 @pytest.mark.parametrize("lengths", [(5,), (3, 4), (1, 1, 1), (4, 0, 3), (0, 2)])
-def test_a_pool_reads_like_the_caches_laid_end_to_end(lengths):
+def test_a_pool_reads_like_its_concatenated_caches(lengths):
     parts = caches(*lengths)
     pool, whole = Pool(parts), np.concatenate(parts)
     assert len(pool) == len(whole)
@@ -23,19 +23,19 @@ def test_a_pool_reads_like_the_caches_laid_end_to_end(lengths):
     assert pool.offsets.tolist() == np.cumsum([0, *lengths]).tolist()
     rng = np.random.default_rng(0)
     for positions in (np.arange(len(whole)), rng.integers(0, len(whole), 40), np.array([], dtype=np.int64)):
-        taken = pool[positions]
-        assert taken.dtype == whole.dtype
-        np.testing.assert_array_equal(taken, whole[positions])
+        rows = pool[positions]
+        assert rows.dtype == whole.dtype
+        np.testing.assert_array_equal(rows, whole[positions])
 
 
-def test_what_is_taken_is_a_copy():
+def test_rows_read_from_a_pool_are_copies():
     (cache,) = parts = caches(3)
     before = cache.copy()
     Pool(parts)[np.array([0, 1])][:] = 0
     np.testing.assert_array_equal(cache, before)
 
 
-def test_positions_outside_are_refused():
+def test_positions_outside_the_pool_are_refused():
     pool = Pool(caches(3, 2))
     with pytest.raises(IndexError):
         pool[np.array([5])]
@@ -44,7 +44,7 @@ def test_positions_outside_are_refused():
 
 
 @pytest.mark.parametrize("unlike", [caches(2, size=9), caches(2, dtype=np.uint16)], ids=["size", "dtype"])
-def test_caches_of_other_kinds_can_not_be_pooled(unlike):
+def test_caches_of_different_kinds_cannot_be_pooled(unlike):
     with pytest.raises(ImageError, match="only caches of one size and dtype can be pooled"):
         Pool([*caches(3), *unlike])
 
@@ -54,18 +54,18 @@ def test_caches_of_other_kinds_can_not_be_pooled(unlike):
 def test_batches_of_a_pool_are_those_of_one_array(augmentation, dtype):
     parts = caches(7, 5, 9, dtype=dtype)
     indices = np.random.default_rng(1).permutation(21)[:18]
-    made = [
+    batches = [
         list(Batches(pixels, indices, 4, 3, augmentation, limit=14, prefetch=prefetch))
         for pixels, prefetch in ((Pool(parts), 2), (Pool(parts), 0), (np.concatenate(parts), 0))
     ]
-    assert [len(batch.positions) for batch in made[0]] == [4, 4, 4, 2]
-    for ahead, at_once, whole in zip(*made, strict=True):
+    assert [len(batch.positions) for batch in batches[0]] == [4, 4, 4, 2]
+    for ahead, at_once, whole in zip(*batches, strict=True):
         np.testing.assert_array_equal(ahead.positions, whole.positions)
         np.testing.assert_array_equal(ahead.images, whole.images)
         np.testing.assert_array_equal(at_once.images, whole.images)
 
 
-def test_a_limited_epoch_shows_others_each_time_and_all_in_the_end():
+def test_limited_epochs_show_other_pictures_each_time_and_all_in_the_end():
     (pixels,) = caches(30)
     batches = Batches(pixels, np.arange(30), 4, 0, limit=10)
     assert len(batches) == 3
@@ -82,7 +82,7 @@ def test_a_limit_above_the_number_of_pictures_shows_all_once(limit):
     assert sorted(np.concatenate([b.positions for b in batches]).tolist()) == list(range(30))
 
 
-def test_a_limited_epoch_goes_on_where_it_was_broken_off():
+def test_an_interrupted_limited_epoch_continues_where_it_stopped():
     (pixels,) = caches(30)
     whole = [b.positions.tolist() for b in Batches(pixels, np.arange(30), 4, 0, limit=10)]
     resumed = Batches(pixels, np.arange(30), 4, 0, limit=10)

@@ -39,23 +39,25 @@ def oracle(pixels: Grey, maximum: int, size: int) -> NDArray[np.float32]:
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("size", [16, 64, 224])
-def test_resize_is_that_of_skimage(shape: tuple[int, int], size: int) -> None:
+def test_resize_equals_skimage(shape: tuple[int, int], size: int) -> None:
     rng = np.random.default_rng(size)
     atol = 1e-3 if max(shape) <= 16 * size else 3e-3  # float32 sums of hundreds of terms, here and there
     for low, high in ((0, 256), (200, 256), (0, 5), (255, 256)):
         pixels = rng.integers(low, high, shape, dtype=np.uint8)
-        ours = resize(pixels, size, fill=127.5) / 255 * 2048 - 1024
-        np.testing.assert_allclose(ours, oracle(pixels, 255, size), rtol=0, atol=atol)
+        own = resize(pixels, size, fill=127.5) / 255 * 2048 - 1024
+        np.testing.assert_allclose(own, oracle(pixels, 255, size), rtol=0, atol=atol)
     deep = rng.integers(0, 65536, shape, dtype=np.uint16)
-    ours = resize(deep, size, fill=32767.5) / 65535 * 2048 - 1024
-    np.testing.assert_allclose(ours, oracle(deep, 65535, size), rtol=0, atol=atol)
+    own = resize(deep, size, fill=32767.5) / 65535 * 2048 - 1024
+    np.testing.assert_allclose(own, oracle(deep, 65535, size), rtol=0, atol=atol)
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     st.integers(1, 130), st.integers(1, 130), st.integers(1, 70), st.floats(0, 255), st.integers(0, 2**32 - 1)
 )
-def test_resize_of_any_shape_and_fill(height: int, width: int, size: int, fill: float, seed: int) -> None:
+def test_resize_of_any_shape_and_fill_equals_skimage(
+    height: int, width: int, size: int, fill: float, seed: int
+) -> None:
     pixels = np.random.default_rng(seed).integers(0, 256, (height, width), dtype=np.uint8)
     expected = skimage_resize(
         pixels.astype(float), (size, size), order=1, mode="constant", cval=fill, preserve_range=True
@@ -63,7 +65,7 @@ def test_resize_of_any_shape_and_fill(height: int, width: int, size: int, fill: 
     np.testing.assert_allclose(resize(pixels, size, fill=fill), expected, rtol=0, atol=1e-4)
 
 
-def test_band_is_the_matrix_that_skimage_applies() -> None:
+def test_the_band_matrix_equals_that_of_skimage() -> None:
     for n_in, n_out in ((1024, 224), (50, 224), (13, 5), (1, 4)):
         first, weights, outside = band(n_in, n_out)
         matrix = np.zeros((n_out, n_in))
@@ -80,7 +82,7 @@ def test_band_is_the_matrix_that_skimage_applies() -> None:
         np.testing.assert_allclose(outside, 1 - expected.sum(axis=1), rtol=0, atol=1e-6)
 
 
-def test_resize_refuses_what_is_no_picture() -> None:
+def test_resize_refuses_arrays_that_are_no_picture() -> None:
     for wrong in (np.zeros((2, 3, 1), np.uint8), np.zeros((0, 3), np.uint8), np.zeros((3, 3), np.float32)):
         with pytest.raises(ValueError):
             resize(wrong, 4)  # type: ignore[arg-type]
@@ -100,7 +102,7 @@ def test_resize_refuses_what_is_no_picture() -> None:
         ((1, 4), 0, 2),
     ],
 )
-def test_centre_crop_is_where_torchxrayvision_takes_it(shape: tuple[int, int], top: int, left: int) -> None:
+def test_the_centre_crop_equals_torchxrayvisions(shape: tuple[int, int], top: int, left: int) -> None:
     pixels = np.arange(shape[0] * shape[1], dtype=np.uint8).reshape(shape)
     side = min(shape)
     assert centre_crop(pixels).shape == (side, side)
@@ -109,7 +111,7 @@ def test_centre_crop_is_where_torchxrayvision_takes_it(shape: tuple[int, int], t
 
 @pytest.mark.parametrize(("maximum", "kind"), [(255, np.uint8), (4095, np.uint16), (65535, np.uint16)])
 @pytest.mark.parametrize("crop", ["centre", "none"])
-def test_prepare_rounds_what_skimage_gives(maximum: int, kind: type, crop: str) -> None:
+def test_prepare_rounds_the_result_of_skimage(maximum: int, kind: type, crop: str) -> None:
     pixels = np.random.default_rng(0).integers(0, maximum + 1, (90, 130)).astype(kind)
     square = centre_crop(pixels) if crop == "centre" else pixels
     expected = oracle(square, maximum, 48)
@@ -137,7 +139,7 @@ def test_prepare_refuses_a_wrong_range_and_unknown_words() -> None:
         prepare(fine, 2, dtype=np.float32)
 
 
-def test_network_range_runs_from_minus_to_plus_1024() -> None:
+def test_the_network_range_is_minus_1024_to_1024() -> None:
     for kind in (np.uint8, np.uint16):
         top = np.iinfo(kind).max
         values = np.arange(top + 1, dtype=kind)

@@ -14,7 +14,7 @@ from xray.report import spots
 
 
 @dataclass(frozen=True)
-class Shown:
+class ShownCell:
     """One cell as an eye sees it."""
 
     fills: list[str]
@@ -26,10 +26,10 @@ class Shown:
     inks: set[str]
 
 
-def cell(figure: Figure, task: str, row: str, column: str) -> Shown:
+def cell(figure: Figure, task: str, row: str, column: str) -> ShownCell:
     """The cell of a task's panel, found by the labels at the figure's rows and columns."""
     (panel,) = (axes for axes in figure.axes if axes.get_label() == task)
-    y, x = _place(figure, "y", row), _place(figure, "x", column)
+    y, x = _tick_index(figure, "y", row), _tick_index(figure, "x", column)
     box = _pixels(panel, Bbox([[x, y], [x + 1, y + 1]]))
     colours = [(gid, colour) for gid, index, colour in _boxes(panel) if _contains(box, index)]
     lines: defaultdict[float, list[tuple[float, str]]] = defaultdict(list)
@@ -38,7 +38,7 @@ def cell(figure: Figure, task: str, row: str, column: str) -> Shown:
         if _contains(box, index):
             lines[round(at[1], 6)].append((at[0], letter))
             inks.add(ink)
-    return Shown(
+    return ShownCell(
         [colour for gid, colour in colours if gid in ("cells", "verdicts")],
         "few" in dict(colours),
         "own" in dict(colours),
@@ -75,7 +75,7 @@ def _boxes(axes: Axes) -> Iterator[tuple[str, Bbox, str]]:
                 yield str(collection.get_gid()), _pixels(axes, path.get_extents()), colour
 
 
-def _place(figure: Figure, axis: str, label: str) -> int:
+def _tick_index(figure: Figure, axis: str, label: str) -> int:
     for axes in figure.axes:
         texts = [text.get_text() for text in getattr(axes, f"get_{axis}ticklabels")()]
         if label in texts:

@@ -28,7 +28,7 @@ def verdict(model: str, site: str, loss: float, half: float = 0.04, **other: obj
     return {**values, **other}
 
 
-def answered(rows: list[dict[str, object]], verdicts: list[dict[str, object]] | None = None) -> Answer:
+def answer_of(rows: list[dict[str, object]], verdicts: list[dict[str, object]] | None = None) -> Answer:
     return answer(pd.DataFrame(rows), pd.DataFrame(verdicts or [], columns=list(SHIFT)))
 
 
@@ -38,12 +38,12 @@ def cell(**other: object) -> tuple[str, str]:
     home = row("north", "north", 0.9)
     brought = row("north", "south", **{"auc": 0.9, **other})  # type: ignore[arg-type]
     rows = [] if loss is None else [verdict("north", "south", loss, half)]  # type: ignore[arg-type]
-    first_screen = answered([home, brought], rows).cells[Row("Mass"), "south"]
+    first_screen = answer_of([home, brought], rows).cells[Row("Mass"), "south"]
     return first_screen.state, first_screen.detail
 
 
 @pytest.mark.parametrize(
-    ("given", "state"),
+    ("limits_of_cell", "state"),
     [
         ({"auc": 0.9}, WORKS),
         ({"auc": 0.731}, WORKS),
@@ -63,8 +63,8 @@ def cell(**other: object) -> tuple[str, str]:
         ({"auc": math.nan, "reason": "not labelled", "n_pos": 0}, CANNOT_SAY),
     ],
 )
-def test_a_cell_by_its_limits(given: dict[str, object], state: str) -> None:
-    assert cell(**given)[0] == state
+def test_the_state_of_a_cell_follows_from_its_limits(limits_of_cell: dict[str, object], state: str) -> None:
+    assert cell(**limits_of_cell)[0] == state
 
 
 def test_a_cell_that_cannot_be_judged_says_why() -> None:
@@ -75,10 +75,10 @@ def test_a_cell_that_cannot_be_judged_says_why() -> None:
 
 def three(*aucs: float) -> Answer:
     """Three models of several sites together, trained here, at one site that has none of its own."""
-    return answered([row(f"all-but-{i}", "south", auc) for i, auc in enumerate(aucs)])
+    return answer_of([row(f"all-but-{i}", "south", auc) for i, auc in enumerate(aucs)])
 
 
-def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
+def test_a_cell_takes_the_majority_and_counts_it() -> None:
     for aucs, state, detail in (
         ((0.9, 0.9, 0.5), WORKS, "2 of 3"),
         ((0.9, 0.5, 0.5), FAILS, "2 of 3"),
@@ -90,18 +90,18 @@ def test_a_cell_goes_by_the_majority_and_counts_it() -> None:
         assert (first_screen.state, first_screen.detail) == (state, detail)
 
 
-def test_findings_that_fail_come_first_then_those_of_which_nothing_can_be_said() -> None:
+def test_failing_findings_come_first_and_undecided_ones_next() -> None:
     aucs = {"Effusion": (0.9, 0.9), "Edema": (0.7, 0.9), "Mass": (0.9, 0.5), "Nodule": (0.5, 0.5)}
     rows = [
         row("bought", site, auc, task=task, foreign=True)
         for task, both in aucs.items()
         for site, auc in zip(SITES, both, strict=False)
     ]
-    assert [line.task for line in answered(rows).rows] == ["Nodule", "Mass", "Edema", "Effusion"]
+    assert [line.task for line in answer_of(rows).rows] == ["Nodule", "Mass", "Edema", "Effusion"]
 
 
-def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_others_are() -> None:
-    first_screen = answered(
+def test_models_of_the_same_or_several_sites_count_only_without_others() -> None:
+    first_screen = answer_of(
         [
             row("south", "south", 0.5),
             row("all", "south", 0.5),
@@ -109,8 +109,8 @@ def test_models_of_the_site_itself_and_of_several_sites_do_not_count_where_other
             row("north", "north", 0.9),
         ]
     )
-    assert [each.model for each in first_screen.cells[Row("Mass"), "south"].models] == ["north"]
-    first_screen = answered([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
+    assert [model.model for model in first_screen.cells[Row("Mass"), "south"].models] == ["north"]
+    first_screen = answer_of([row("south", "south", 0.5), row("all-but-south", "south", 0.9)])
     assert first_screen.cells[Row("Mass"), "south"].state == WORKS
 
 
@@ -121,7 +121,7 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
         verdict("north", "south", 0.32, verdict="label", basis="the scores mean something else"),
         verdict("west", "south", 0.33, verdict="label", basis="the scores mean something else"),
     ]
-    first_screen = answered(rows, verdicts)
+    first_screen = answer_of(rows, verdicts)
     assert (
         first_screen.headline
         == "Models from elsewhere fail at south (Mass): 1 of 1 cell; for 0 it can't be said."
@@ -134,7 +134,7 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("told", "ending"),
+    ("verdict_row", "ending"),
     [
         ({"verdict": "image"}, "To blame: other images (the verdict for 1 of 1; because)."),
         (
@@ -155,20 +155,21 @@ def test_sentences_take_their_numbers_from_the_rows() -> None:
         ({"verdict": "none"}, "No cause: nothing is shown to have changed from home."),
     ],
 )
-def test_the_cause_is_that_of_the_verdict(told: dict[str, object], ending: str) -> None:
-    first_screen = answered(
-        [row("north", "north", 0.9), row("north", "south", 0.5)], [verdict("north", "south", 0.4, **told)]
+def test_the_named_cause_is_that_of_the_verdict(verdict_row: dict[str, object], ending: str) -> None:
+    first_screen = answer_of(
+        [row("north", "north", 0.9), row("north", "south", 0.5)],
+        [verdict("north", "south", 0.4, **verdict_row)],
     )
     assert first_screen.failures[0].endswith(ending)
 
 
-def test_without_a_verdict_it_is_said_why_and_what_would_settle_it() -> None:
-    (bought,) = answered([row("bought-0", "south", 0.5, foreign=True)]).failures
+def test_without_a_verdict_the_answer_gives_the_reason_and_what_would_settle_it() -> None:
+    (bought,) = answer_of([row("bought-0", "south", 0.5, foreign=True)]).failures
     assert (
         "can't tell (bought-0 was scored at south only); it would be settled by: scores and labels of a second"
         in bought
     )
-    own = answered([row("north", "north", 0.9), row("north", "south", 0.5)]).failures[0]
+    own = answer_of([row("north", "north", 0.9), row("north", "south", 0.5)]).failures[0]
     assert "can't tell (south has no model of its own, and a verdict compares both sites' own models)" in own
     assert "settled by: a model of the site's own" in own
 
@@ -179,7 +180,7 @@ def test_the_largest_loss_comes_first_and_a_single_failure_is_not_hidden() -> No
     rows += [row(a, "south", 0.4, task="Edema") for a in ("north", "west")]
     rows += [row("north", "west", 0.9), row("south", "west", 0.4), row("all", "west", 0.9)]
     rows += [row("bought", "west", 0.9, foreign=True)]
-    first_screen = answered(rows)
+    first_screen = answer_of(rows)
     assert [text.split()[0] for text in first_screen.failures] == ["Edema", "Mass"]
     assert any(text.startswith("south's model alone fails: Mass at west") for text in first_screen.unsure)
 
@@ -193,8 +194,8 @@ def test_warnings_name_leaks_rare_classes_and_files() -> None:
     assert files == "south: 3 files"
 
 
-def test_nothing_to_say_is_said() -> None:
-    first_screen = answered([row("north", "north", 0.9)])
+def test_without_results_from_other_sites_the_answer_says_that_nothing_can_be_said() -> None:
+    first_screen = answer_of([row("north", "north", 0.9)])
     assert first_screen.headline.startswith("Nothing can be said")
     empty = answer(pd.DataFrame(), pd.DataFrame())
     assert empty.cells == {}
@@ -219,7 +220,7 @@ def test_text_holds_every_cell_and_sentence_and_fits_a_terminal() -> None:
     assert answer_text.markdown(first_screen, "A | title", "Why?").startswith("# A \\| title")
 
 
-def test_every_limit_has_a_reason() -> None:
+def test_every_threshold_of_the_answer_has_a_documented_reason() -> None:
     for limit in (limits.USEFUL, limits.LOST, limits.FEW, limits.MOST):
         assert any(limit.reason in sentence for sentence in limits.reasons())
 
@@ -232,7 +233,7 @@ def test_each_model_from_elsewhere_has_a_row_of_its_own():
         row("good", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
         row("bad", "south", math.nan, foreign=True, task="Edema", reason="not trained"),
     ]
-    first_screen = answered(rows)
+    first_screen = answer_of(rows)
     assert [line.name for line in first_screen.rows] == ["Mass, good", "Mass, bad"]
     assert {line.model: first_screen.cells[line, "south"].state for line in first_screen.rows} == {
         "good": WORKS,
@@ -246,7 +247,7 @@ def test_each_model_from_elsewhere_has_a_row_of_its_own():
 def test_models_trained_here_keep_one_row_beside_a_bought_one():
     rows = [row("north", "south", 0.9), row("east", "south", 0.9), row("vendor", "south", 0.6, foreign=True)]
     rows += [row("north", "north", 0.9), row("east", "east", 0.9)]
-    first_screen = answered(rows)
+    first_screen = answer_of(rows)
     assert [line.name for line in first_screen.rows] == ["Mass", "Mass, vendor"]
     assert (
         first_screen.cells[Row("Mass"), "south"].state,
@@ -259,4 +260,4 @@ def test_models_trained_here_keep_one_row_beside_a_bought_one():
 
 
 def test_one_bought_model_needs_no_name_in_its_rows():
-    assert [line.name for line in answered([row("vendor", "south", 0.6, foreign=True)]).rows] == ["Mass"]
+    assert [line.name for line in answer_of([row("vendor", "south", 0.6, foreign=True)]).rows] == ["Mass"]

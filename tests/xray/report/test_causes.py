@@ -37,8 +37,8 @@ def frame() -> pd.DataFrame:
     )
 
 
-def test_a_sentence_says_odds_shares_likeness_evidence_and_what_is_next(frame):
-    (mass,) = [said for said in causes.findings(frame) if said.startswith("Mass")]
+def test_a_sentence_gives_odds_shares_likeness_evidence_and_the_next_step(frame):
+    (mass,) = [sentence for sentence in causes.findings(frame) if sentence.startswith("Mass")]
     assert mass == (
         "Mass, vendor, nih to ours: drop 0.15 (0.12 to 0.18). Verdict: label (label: the drop). P(image) 0.02, "
         "P(population) 0.02, P(prevalence) 0.02, P(label) 0.93. Shares of the drop: label 0.04 (−0.01 to 0.03), image 0.01 "
@@ -47,29 +47,29 @@ def test_a_sentence_says_odds_shares_likeness_evidence_and_what_is_next(frame):
     )
 
 
-def test_named_causes_come_first_and_what_is_quiet_has_one_line(frame):
-    said = causes.findings(frame)
-    assert [text.split()[0].rstrip(",") for text in said[:3]] == ["Edema", "Mass", "Nodule"]
-    assert "Next: read 200 again." in said[2]
-    assert said[3] == "No cause is likely: Hernia (vendor, nih to ours)."
-    assert said[4] == "No verdict, unlike the simulated cases: Fibrosis (vendor, nih to ours)."
+def test_named_causes_come_first_and_quiet_findings_share_one_line(frame):
+    sentences = causes.findings(frame)
+    assert [text.split()[0].rstrip(",") for text in sentences[:3]] == ["Edema", "Mass", "Nodule"]
+    assert "Next: read 200 again." in sentences[2]
+    assert sentences[3] == "No cause is likely: Hernia (vendor, nih to ours)."
+    assert sentences[4] == "No verdict, unlike the simulated cases: Fibrosis (vendor, nih to ours)."
 
 
-def test_probabilities_that_mean_nothing_are_not_shown(frame):
+def test_meaningless_probabilities_are_not_shown(frame):
     unlike = frame.iloc[[4]]
     assert "P(" not in " ".join(causes.findings(unlike))
     (table,) = causes.tables(unlike)
     (_, entries) = table.rows[0]
-    assert [each.text for each in entries[2:7]] == ["–", "–", "–", "–", "no"]
+    assert [entry.text for entry in entries[2:7]] == ["–", "–", "–", "–", "no"]
     assert "P(" not in part(unlike).text
 
 
 def test_a_share_whose_interval_is_wider_than_all_of_auc_is_not_shown(frame):
     wide = frame.iloc[[0]].assign(share_label_lower=-0.5, share_label_upper=0.51)
-    (said,) = causes.findings(wide)
-    assert "Shares of the drop: can't be told" in said
-    assert "P(label) 0.93" in said
-    assert "−0.50" not in said
+    (sentence,) = causes.findings(wide)
+    assert "Shares of the drop: can't be told" in sentence
+    assert "P(label) 0.93" in sentence
+    assert "−0.50" not in sentence
     (table,) = causes.tables(wide)
     entries = table.rows[0][1]
     assert entries[2].detail == ("0.01 of AUC", "−0.01 to 0.03")
@@ -78,18 +78,18 @@ def test_a_share_whose_interval_is_wider_than_all_of_auc_is_not_shown(frame):
     assert "label 0.04 (−0.50 to 0.50)" in causes.findings(narrow)[0]
 
 
-def test_the_reliability_and_the_ratio_stand_beside_the_odds(frame):
+def test_reliability_and_loss_ratio_are_shown_beside_the_odds(frame):
     about = part(frame).about
     assert "1.09 for population" in about
     assert "from a probability of 0.90 on and ruled out below 0.10" in about
     assert "0.75 on and ruled out below 0.25" in part(frame.assign(loss_ratio=3.0)).about
 
 
-def test_the_grid_has_colour_letter_and_name_of_patients(frame):
+def test_the_grid_has_a_colour_letter_and_name_for_patients(frame):
     figure = verdict_grid.draw(as_grid(frame))
     image, population = (verdict_grid.COLOURS[cause] for cause in ("image", "population"))
-    shown = cell(figure, "Edema", "nih", "ours")
-    assert (shown.fills, shown.lines) == ([image, population], ["IC", ".20"])
+    mark = cell(figure, "Edema", "nih", "ours")
+    assert (mark.fills, mark.lines) == ([image, population], ["IC", ".20"])
     texts = [text.get_text() for text in figure.texts]
     assert "C  patients (case mix)" in texts
     assert "reference" in texts
@@ -102,14 +102,14 @@ def test_several_models_have_a_row_each(frame):
     assert cell(figure, "Mass", "vendor, nih", "ours").lines == ["L", ".15"]
     assert cell(figure, "Mass", "other, nih", "ours").lines == ["✓", ".15"]
     mass = next(axes for axes in figure.axes if axes.get_label() == "Mass")
-    (homes,) = [each for each in mass.collections if each.get_gid() == "home"]
+    (homes,) = [collection for collection in mass.collections if collection.get_gid() == "home"]
     assert {tuple(path.get_extents().p0) for path in homes.get_paths()} == {(0.0, 0.0), (0.0, 1.0)}, (
         "nih, in both rows"
     )
     assert "no verdict" not in [text.get_text() for text in figure.texts]
 
 
-def answered(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
+def answer_of(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
     performance = [
         {"trained_on": "vendor", "test_dataset": site, "task": task, "seed": None, "n": 900, "n_pos": 95, "auc": value,
          "lower": value - 0.02, "upper": value + 0.02, "reason": None, "warning": None, "foreign": True}
@@ -119,29 +119,29 @@ def answered(frame: pd.DataFrame, auc: float = 0.75) -> Answer:
 
 
 def test_a_loss_against_the_reference_fails_and_names_the_cause(frame):
-    found = answered(frame.iloc[[0]])
-    assert found.cells[Row("Mass"), "ours"].state == FAILS
-    assert found.failures[0].endswith(
+    answer = answer_of(frame.iloc[[0]])
+    assert answer.cells[Row("Mass"), "ours"].state == FAILS
+    assert answer.failures[0].endswith(
         "To blame: labels that mean something else (the verdict for 1 of 1; P(image) 0.02, P(population) 0.02, "
         "P(prevalence) 0.02, P(label) 0.93)."
     )
-    assert answered(frame.iloc[[0]].assign(at_home=False)).cells[Row("Mass"), "ours"].state == WORKS, (
+    assert answer_of(frame.iloc[[0]].assign(at_home=False)).cells[Row("Mass"), "ours"].state == WORKS, (
         "any other site is no home"
     )
 
 
-def test_what_cannot_be_told_says_the_odds_or_why(frame):
-    open_one = answered(frame.iloc[[3]].assign(drop_lower=0.01), 0.5).failures[0]
+def test_an_undecided_cause_shows_the_odds_or_the_reason(frame):
+    open_one = answer_of(frame.iloc[[3]].assign(drop_lower=0.01), 0.5).failures[0]
     assert "can't tell (P(image) 0.02" in open_one
     assert open_one.endswith("it would be settled by: read 200 again.")
-    unlike = answered(frame.iloc[[4]].assign(basis="the case is unlike"), 0.5).failures[0]
+    unlike = answer_of(frame.iloc[[4]].assign(basis="the case is unlike"), 0.5).failures[0]
     assert "can't tell (the case is unlike)" in unlike
 
 
 def test_the_terminal_has_the_first_verdicts_and_counts_the_others(frame):
     rows = pd.concat([frame.iloc[[0]].assign(task=f"T{k}") for k in range(SPOKEN + 3)], ignore_index=True)
-    said = answer_text.terminal(answered(rows))
-    assert VERDICTS in said
-    assert said.count("Like the simulated cases") == SPOKEN
-    assert "3 more are on the page." in said
-    assert answer_text.markdown(answered(rows), "t", "q").count("Like the simulated cases") == SPOKEN + 3
+    text = answer_text.terminal(answer_of(rows))
+    assert VERDICTS in text
+    assert text.count("Like the simulated cases") == SPOKEN
+    assert "3 more are on the page." in text
+    assert answer_text.markdown(answer_of(rows), "t", "q").count("Like the simulated cases") == SPOKEN + 3

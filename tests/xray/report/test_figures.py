@@ -37,18 +37,18 @@ def luminance(colour: tuple[float, ...]) -> float:
     return float(np.dot(colour[:3], (0.2126, 0.7152, 0.0722)))
 
 
-def test_cells_say_what_the_frame_says(performance: pd.DataFrame) -> None:
+def test_cells_show_the_values_of_the_frame(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
     for row in performance[performance["seed"].isna()].itertuples():
-        shown = cell(figure, row.task, row.trained_on, row.test_dataset)
+        mark = cell(figure, row.task, row.trained_on, row.test_dataset)
         if np.isnan(row.auc):
-            assert (shown.fills, shown.lines) == ([WHITE], [])
+            assert (mark.fills, mark.lines) == ([WHITE], [])
             continue
         bounds = f"{row.lower:.2f}–{row.upper:.2f}".replace("0.", ".")
-        assert shown.lines == [f"{row.auc:.2f}".removeprefix("0"), bounds]
-        assert shown.hatched == (row.n_pos < 10)
-        assert (shown.fills == [GREY]) == shown.hatched
-        assert WHITE not in shown.fills
+        assert mark.lines == [f"{row.auc:.2f}".removeprefix("0"), bounds]
+        assert mark.hatched == (row.n_pos < 10)
+        assert (mark.fills == [GREY]) == mark.hatched
+        assert WHITE not in mark.fills
 
 
 def test_ink_is_dark_on_light_cells_and_light_on_dark_ones(performance: pd.DataFrame) -> None:
@@ -84,7 +84,7 @@ def test_colours_grow_darker_away_from_chance_and_are_never_white_or_grey() -> N
     assert contrast_ink((1, 1, 1, 1)) != contrast_ink((0.05, 0.1, 0.3, 1)) == WHITE
 
 
-def test_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
+def test_the_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
     boxed = {
         (row, column)
@@ -95,14 +95,14 @@ def test_own_dataset_is_boxed(performance: pd.DataFrame) -> None:
     assert boxed == {("beta", "beta"), ("alpha", "alpha")}
 
 
-def test_order_and_labels(performance: pd.DataFrame) -> None:
+def test_panels_are_ordered_by_value_and_axes_are_labelled(performance: pd.DataFrame) -> None:
     figure = figures.auc_grid(performance)
     assert [axes.get_title() for axes in figure.axes[:2]] == ["Mass", "Atelectasis"], "the lowest first"
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["beta", "alpha"]
     assert [label.get_text() for label in figure.axes[0].get_yticklabels()] == ["beta", "alpha", "all"]
 
 
-def test_published_values_take_the_second_line(performance: pd.DataFrame) -> None:
+def test_published_values_are_on_the_second_line(performance: pd.DataFrame) -> None:
     published = pd.DataFrame([{"trained_on": "all", "test_dataset": "beta", "task": "Mass", "value": 0.77}])
     figure = figures.auc_grid(performance, published)
     assert cell(figure, "Mass", "all", "beta").lines[1] == "(.77)"
@@ -112,7 +112,7 @@ def test_published_values_take_the_second_line(performance: pd.DataFrame) -> Non
 @pytest.mark.parametrize("tasks", [1, 7, 18])
 @pytest.mark.parametrize("rows", [2, 5, 10])
 @pytest.mark.parametrize("name", ["nih", "university_hospital_of_the_north_campus"])
-def test_arrangement_fits_the_page_and_stays_legible(tasks: int, rows: int, name: str) -> None:
+def test_the_panels_fit_the_page_and_stay_legible(tasks: int, rows: int, name: str) -> None:
     names = tuple(f"{name}_{index}" for index in range(rows))
     arrangement = layout.arrange(TASKS[:tasks], names, names)
     assert arrangement.size[0] <= PAGE_WIDTH + 1e-6
@@ -128,12 +128,14 @@ def test_arrangement_fits_the_page_and_stays_legible(tasks: int, rows: int, name
 
 
 @pytest.mark.parametrize("name", ["nih", "university_hospital_north"])
-def test_nothing_overlaps(performance: pd.DataFrame, name: str) -> None:
+def test_no_text_overlaps_another(performance: pd.DataFrame, name: str) -> None:
     names = {old: f"{name}_{old}" for old in ("alpha", "beta")}
     figure = figures.auc_grid(performance.replace(names))
     figure.draw_without_rendering()
-    written = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
-    texts = [(artist.get_text(), artist.get_window_extent()) for artist in written if artist.get_visible()]
+    texts_found = figure.findobj(lambda artist: isinstance(artist, Text) and artist.get_text() != "")
+    texts = [
+        (artist.get_text(), artist.get_window_extent()) for artist in texts_found if artist.get_visible()
+    ]
     page = figure.bbox.expanded(1.001, 1.001)
     for index, (text, box) in enumerate(texts):
         assert page.x0 <= box.x0 <= box.x1 <= page.x1, text
@@ -154,7 +156,7 @@ def test_nothing_overlaps(performance: pd.DataFrame, name: str) -> None:
             assert not bounds.overlaps(second), (letter, other)
 
 
-def test_wrap_keeps_the_names_apart() -> None:
+def test_wrapped_names_stay_distinct() -> None:
     assert wrap("nih", 1.0, 7) == "nih"
     assert wrap("north_campus", 0.5, 7) == "north_\ncampus"
     first, second = (wrap(f"hospital_{'x' * 80}_{end}", 0.6, 7, most=2) for end in ("north", "south"))
@@ -164,7 +166,7 @@ def test_wrap_keeps_the_names_apart() -> None:
     assert wrap("abc", 0.001, 7, most=1) == "abc"
 
 
-def test_awkward_frames(performance: pd.DataFrame) -> None:
+def test_empty_and_undefined_frames_are_drawn(performance: pd.DataFrame) -> None:
     empty = figures.auc_grid(pd.DataFrame())
     assert [text.get_text() for text in empty.texts] == ["no results"]
     undefined = figures.auc_grid(performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, n_pos=None))
@@ -174,7 +176,7 @@ def test_awkward_frames(performance: pd.DataFrame) -> None:
     assert svg(one).startswith(b"<?xml")  # a "$" is no formula
 
 
-def test_bars(left_out: pd.DataFrame) -> None:
+def test_bars_have_the_mean_auc_of_their_arm(left_out: pd.DataFrame) -> None:
     figure = figures.leave_one_site_out(left_out)
     for row in left_out.groupby(["test_dataset", "arm"])["auc"].mean().reset_index().itertuples():
         bar = patch(figure, f"{row.test_dataset}|{row.arm}")
@@ -200,7 +202,7 @@ def test_bars(left_out: pd.DataFrame) -> None:
     assert high > 1
 
 
-def test_bars_of_awkward_frames(left_out: pd.DataFrame) -> None:
+def test_bars_of_empty_and_undefined_frames_are_drawn(left_out: pd.DataFrame) -> None:
     assert [text.get_text() for text in figures.leave_one_site_out(pd.DataFrame()).texts] == ["no results"]
     ensembles = pd.concat([left_out, left_out[:1].assign(seed=None, auc=0.1)])
     assert patch(figures.leave_one_site_out(ensembles), "beta_a|own").get_height() == pytest.approx(0.35)
@@ -221,10 +223,10 @@ def test_save_writes_the_same_bytes_each_time(performance: pd.DataFrame, tmp_pat
     assert [path.name for path in first] == ["auc.png", "auc.svg", "auc.csv"]
     for paths in zip(first, again, other, strict=True):
         assert len({path.read_bytes() for path in paths}) == 1
-    drawn = first[1].read_text()
-    assert "<text" not in drawn
+    content = first[1].read_text()
+    assert "<text" not in content
     assert not re.search(
-        r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", drawn
+        r"DOCTYPE|<metadata|matplotlib\.org|(href|src)=\"(?!#|data:image/png)|url\((?!#)", content
     )
     assert first[0].read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
     data = pd.read_csv(first[2], keep_default_na=False, na_values={"auc": "", "lower": "", "upper": ""})
@@ -254,7 +256,7 @@ def test_a_failed_write_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_settings_of_the_user_stay_as_they_are(performance: pd.DataFrame) -> None:
+def test_the_users_matplotlib_settings_are_unchanged(performance: pd.DataFrame) -> None:
     with matplotlib.rc_context({"font.size": 21}):
         svg(figures.auc_grid(performance))
         assert matplotlib.rcParams["font.size"] == 21
@@ -265,14 +267,16 @@ def test_importing_the_report_loads_no_matplotlib() -> None:
         "import sys; import xray.report, xray.report.page, xray.report.text, xray.report.captions; "
         "print(sorted({'matplotlib', 'torch', 'jinja2', 'db.connect'} & set(sys.modules)))"
     )
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
-    drawn = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", drawn], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "False"
+    process = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert process.stdout.strip() == "[]"
+    figures_program = "import sys; import xray.report.figures; print('matplotlib.pyplot' in sys.modules)"
+    process = subprocess.run(
+        [sys.executable, "-c", figures_program], capture_output=True, text=True, check=True
+    )
+    assert process.stdout.strip() == "False"
 
 
-def test_a_range_of_one_pair_of_seeds_is_not_said_twice():
+def test_a_range_of_one_pair_of_seeds_is_shown_once():
     scale = panels.Scale("κ", -1.0, 1.0, "–", "")
     assert panels.detail_text(grids.Cell(value=0.5, lower=0.5, upper=0.5), scale) == ""
     assert panels.detail_text(grids.Cell(value=0.5, lower=0.4, upper=0.6), scale) == ".40–.60"

@@ -6,7 +6,7 @@ from xray.errors import AnalysisError
 from xray.report.grids import Cell, auc_grid, kappa_grid
 
 
-def test_order_of_tasks_datasets_and_training_sets(performance: pd.DataFrame) -> None:
+def test_tasks_datasets_and_training_sets_have_their_order(performance: pd.DataFrame) -> None:
     grid = auc_grid(performance)
     assert grid.tasks == ("Atelectasis", "Mass")  # of xray.tasks, not of the frame
     assert grid.columns == ("beta", "alpha")  # as seen
@@ -22,7 +22,7 @@ def test_unknown_tasks_come_last(performance: pd.DataFrame) -> None:
     assert auc_grid(performance).tasks == ("Mass", "Bones")
 
 
-def test_a_cell_is_its_ensemble_row(performance: pd.DataFrame) -> None:
+def test_a_cell_shows_its_ensemble_row(performance: pd.DataFrame) -> None:
     rows = performance[performance["seed"].isna()]
     cells = auc_grid(performance).cells
     assert len(cells) == len(rows) == 12
@@ -36,7 +36,7 @@ def test_a_cell_is_its_ensemble_row(performance: pd.DataFrame) -> None:
         assert cell.own == (row.trained_on == row.test_dataset)
 
 
-def test_seeds_without_an_ensemble(performance: pd.DataFrame) -> None:
+def test_several_seeds_without_an_ensemble_have_no_value(performance: pd.DataFrame) -> None:
     alone = auc_grid(performance[performance["seed"] == 1]).cell("Mass", "all", "beta")
     picked = performance.query(
         "task == 'Mass' and trained_on == 'all' and test_dataset == 'beta' and seed == 1"
@@ -47,7 +47,9 @@ def test_seeds_without_an_ensemble(performance: pd.DataFrame) -> None:
     assert several.reason == "2 seeds, no ensemble"
 
 
-def test_doubled_rows_and_missing_columns(performance: pd.DataFrame, agreement: pd.DataFrame) -> None:
+def test_doubled_rows_and_missing_columns_are_refused(
+    performance: pd.DataFrame, agreement: pd.DataFrame
+) -> None:
     with pytest.raises(AnalysisError, match="two rows for Mass, trained on all, tested on beta"):
         auc_grid(pd.concat([performance, performance.iloc[:1]]))
     with pytest.raises(AnalysisError, match="two rows for Mass"):
@@ -57,7 +59,7 @@ def test_doubled_rows_and_missing_columns(performance: pd.DataFrame, agreement: 
 
 
 @pytest.mark.parametrize("columns", [[], ["task", "auc"]])
-def test_no_rows(columns: list[str]) -> None:
+def test_an_empty_frame_makes_no_cells(columns: list[str]) -> None:
     assert auc_grid(pd.DataFrame(columns=columns)).cells == {}
     assert kappa_grid(pd.DataFrame(columns=columns)).cells == {}
 
@@ -70,7 +72,7 @@ def test_agreement_names_a_reference_that_is_not_the_dataset(agreement: pd.DataF
     assert not grid.cell("Mass", "alpha", "alpha (vs beta)").own
 
 
-def test_published_values_stand_beside(performance: pd.DataFrame) -> None:
+def test_published_values_are_shown_beside_computed_ones(performance: pd.DataFrame) -> None:
     published = pd.DataFrame([{"trained_on": "all", "test_dataset": "beta", "task": "Mass", "value": 0.77}])
     grid = auc_grid(performance, published)
     assert grid.cell("Mass", "all", "beta").published == 0.77

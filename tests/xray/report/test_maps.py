@@ -46,7 +46,7 @@ def test_a_dot_of_a_classifier_names_dataset_task_and_model() -> None:
     assert {spot.cell for spot in spots.of(figure)} >= {("all", "beta", "Pleural_Thickening")}
 
 
-def test_a_dot_of_an_image_tells_its_number_view_and_labels_and_never_its_name() -> None:
+def test_a_dot_of_an_image_shows_number_view_and_labels_but_never_its_name() -> None:
     figure = figures.feature_map(FEATURES, IMAGES)
     (axes,) = figure.axes
     text = answers(figure)
@@ -59,12 +59,12 @@ def test_a_dot_of_an_image_tells_its_number_view_and_labels_and_never_its_name()
     assert text[
         "image 71, view PA | alpha: no finding is positive | alpha-again: Mass | by hand"
     ] == pytest.approx(axes.transData.transform((0.25, 1)))
-    written = spots.as_json(spots.of(figure), "study", [])
-    assert "secret" not in written
-    assert [spot[5] for spot in json.loads(written)["spots"]] == [70, 71, [], []]
+    content = spots.as_json(spots.of(figure), "study", [])
+    assert "secret" not in content
+    assert [spot[5] for spot in json.loads(content)["spots"]] == [70, 71, [], []]
 
 
-def test_a_dot_of_a_task_tells_distance_and_auc() -> None:
+def test_a_dot_of_a_task_shows_distance_and_auc() -> None:
     rows = pd.DataFrame(
         [("all", None, "Mass", 2, 1.25, 0.81, "by hand"), ("all", None, "Edema", 3, 0.5, 0.9, "by hand")],
         columns=["trained_on", "seed", "task", "n_datasets", "relative", "cross_domain_auc", "method"],

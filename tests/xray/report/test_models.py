@@ -21,9 +21,9 @@ VENDORS = ("vendor-a", "vendor-b")
 
 def of(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     """The rows with the models of both sites under other names; those that are no site are from elsewhere."""
-    named = rows.replace({"trained_on": dict(zip(SITES, names, strict=True))})
-    named = named[named["trained_on"] != "all"].reset_index(drop=True)
-    return named.assign(foreign=~named["trained_on"].isin(SITES))
+    renamed = rows.replace({"trained_on": dict(zip(SITES, names, strict=True))})
+    renamed = renamed[renamed["trained_on"] != "all"].reset_index(drop=True)
+    return renamed.assign(foreign=~renamed["trained_on"].isin(SITES))
 
 
 @pytest.mark.parametrize(
@@ -38,13 +38,13 @@ def of(rows: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
         (VENDORS, "model", "Rows: the models."),
     ],
 )
-def test_one_word_heads_the_models_of_figure_table_and_text(performance, names, heading, rows):
-    shown = of(performance, names)
-    grid = aucs(shown)
-    axis = figures.auc_grid(shown)
+def test_figure_table_and_text_use_one_heading_for_models(performance, names, heading, rows):
+    renamed_rows = of(performance, names)
+    grid = aucs(renamed_rows)
+    axis = figures.auc_grid(renamed_rows)
     assert heading in [text.get_text() for text in axis.texts]
     assert {table.corner for table in tables.performance(grid)} == {heading}
-    assert auc_table(shown).startswith(f"AUC (95% interval); rows: {heading}, columns: tested on\n")
+    assert auc_table(renamed_rows).startswith(f"AUC (95% interval); rows: {heading}, columns: tested on\n")
     assert rows in auc_grid(grid).text
     assert ("Boxed" in auc_grid(grid).text) == (names != VENDORS)
 
@@ -60,7 +60,7 @@ def test_a_sentence_calls_a_bought_model_by_its_name(performance):
     assert "Mass: trained on beta, tested on alpha" in answers
 
 
-def test_the_other_rater_is_the_one_that_there_is(agreement):
+def test_the_other_rater_is_named_by_what_it_is(agreement):
     own = agreement.assign(foreign=False)
     assert "with the test dataset's own model" in agreement_grid(kappa_grid(own)).title
     assert boxed_agreement(kappa_grid(own)) == "the dataset's own model"
@@ -85,21 +85,21 @@ def test_a_study_without_models_from_elsewhere_has_no_such_column(performance):
     assert models_of(of(performance, VENDORS)).bought
 
 
-def test_a_table_under_either_heading_leads_to_its_images():
+def test_tables_under_either_heading_link_to_their_images():
     stored = pd.DataFrame({"trained_on": ["v"], "test_dataset": ["x"], "task": ["Mass"]})
     for heading in ("trained on", "model"):
-        shown = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
-        assert tables.images_of(shown, stored) == (("v", "x", "Mass"),)
+        frame = pd.DataFrame({heading: ["v"], "tested on": ["x"], "task": ["Mass"], "AUC": [0.5]})
+        assert tables.images_of(frame, stored) == (("v", "x", "Mass"),)
 
 
-def test_rows_as_they_are_stored_are_headed_likewise():
+def test_stored_rows_have_the_same_headings():
     rows = pd.DataFrame({"trained_on": ["v"], "task": ["Mass"]})
     assert frame_table(rows).startswith("trained on  task\n")
     assert frame_table(rows.assign(foreign=True)).startswith("model  task")
     assert frame_table(rows, models_of(rows.assign(foreign=True))).startswith("model  task\n")
 
 
-def test_the_mean_of_bought_models_has_no_own_model(performance):
+def test_the_mean_over_bought_models_includes_no_own_model(performance):
     rows = of(performance[performance["seed"].isna()], VENDORS).drop_duplicates(
         ["trained_on", "test_dataset"]
     )

@@ -12,7 +12,7 @@ from xray.report.style import settings
 from xray.tasks import TASKS
 
 
-def drawn(at, names):
+def draw(at, names):
     with settings():
         figure = Figure(figsize=(3.4, 3.4), dpi=150)
         canvas = FigureCanvasAgg(figure)
@@ -28,7 +28,7 @@ def drawn(at, names):
 def test_eighteen_names_are_readable_however_crowded_their_dots_are(spread):
     rng = np.random.default_rng(0)
     at = np.vstack([rng.normal(size=(16, 2)) * spread, [[-1, -1], [1, 1]]])
-    axes, boxes = drawn(at, list(TASKS))
+    axes, boxes = draw(at, list(TASKS))
     frame = axes.get_window_extent()
     assert boxes.keys() == set(TASKS)
     for box in boxes.values():
@@ -42,10 +42,10 @@ def test_eighteen_names_are_readable_however_crowded_their_dots_are(spread):
         assert across <= 1 or down <= 1
 
 
-def test_a_name_alone_stands_beside_its_dot():
+def test_a_single_name_is_placed_beside_its_dot():
     at = np.array([[0.0, 0.0], [1.0, 1.0]])
-    axes, boxes = drawn(at, ["Mass", "Nodule"])
-    here, dot = boxes["Mass"], axes.transData.transform(at[0])
-    near = np.hypot(max(here.x0 - dot[0], 0, dot[0] - here.x1), max(here.y0 - dot[1], 0, dot[1] - here.y1))
+    axes, boxes = draw(at, ["Mass", "Nodule"])
+    box, dot = boxes["Mass"], axes.transData.transform(at[0])
+    near = np.hypot(max(box.x0 - dot[0], 0, dot[0] - box.x1), max(box.y0 - dot[1], 0, dot[1] - box.y1))
     assert near < 10 * 150 / 72
     assert not axes.lines[1:], "no line is needed"

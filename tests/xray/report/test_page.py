@@ -81,7 +81,7 @@ def study() -> page.Study:
     )
 
 
-def drawn(part: Part) -> page.Drawing:
+def drawing_of(part: Part) -> page.Drawing:
     """The part with its figure, as the report has it."""
     assert part.draw is not None
     figure = part.draw()
@@ -102,8 +102,8 @@ def parts(
         "answer": answer(performance, pd.DataFrame(columns=list(SHIFT))),
         "study": study,
         "parts": [
-            drawn(accuracy.performance(performance)),
-            drawn(accuracy.leave_one_site_out(comparison, left_out)),
+            drawing_of(accuracy.performance(performance)),
+            drawing_of(accuracy.leave_one_site_out(comparison, left_out)),
             page.Drawing(kappas),
             page.Drawing(
                 replace(plain("transfer", "Transfer", pd.DataFrame()), findings=["The threshold moved."])
@@ -114,7 +114,7 @@ def parts(
     }
 
 
-def test_top_to_bottom(parts: dict[str, Any]) -> None:
+def test_the_sections_of_the_page_are_in_order(parts: dict[str, Any]) -> None:
     text = read(page.render(**parts)).text
     heads = [
         "Do they work elsewhere?",
@@ -146,7 +146,7 @@ def test_top_to_bottom(parts: dict[str, Any]) -> None:
         start = text.index(head, start)
 
 
-def test_the_answer_stands_open_and_everything_else_is_folded(parts: dict[str, Any]) -> None:
+def test_the_answer_is_open_and_everything_else_is_folded(parts: dict[str, Any]) -> None:
     reader = read(page.render(**parts))
     first = parts["answer"]
     cells = {
@@ -160,13 +160,13 @@ def test_the_answer_stands_open_and_everything_else_is_folded(parts: dict[str, A
     folds = reader.all("details")
     assert len(folds) > 6
     assert not any("open" in fold for fold in folds)
-    opened = [
+    open_parts = [
         tag for tag, attributes in reader.tags[: reader.tags.index(("details", folds[0]))] if tag == "li"
     ]
-    assert len(opened) >= len(first.failures)
+    assert len(open_parts) >= len(first.failures)
 
 
-def test_tables_hold_the_numbers(parts: dict[str, Any], performance: pd.DataFrame) -> None:
+def test_tables_hold_the_numbers_of_the_frames(parts: dict[str, Any], performance: pd.DataFrame) -> None:
     reader = read(page.render(**parts))
     _, atelectasis, mass, *_ = reader.tables
     for task, table in (("Atelectasis", atelectasis), ("Mass", mass)):
@@ -179,7 +179,7 @@ def test_tables_hold_the_numbers(parts: dict[str, Any], performance: pd.DataFram
                 assert cell == ("–" if np.isnan(auc) else f"{auc:.3f}")
 
 
-def test_needs_nothing_from_outside(parts: dict[str, Any]) -> None:
+def test_the_page_loads_nothing_from_outside(parts: dict[str, Any]) -> None:
     html = page.render(**parts)
     reader = read(html)
     assert not {"link", "iframe", "object", "embed", "base", "form"} & {tag for tag, _ in reader.tags}
@@ -201,11 +201,11 @@ def test_needs_nothing_from_outside(parts: dict[str, Any]) -> None:
     assert {(link["href"] or "")[1:] for link in reader.all("a")} <= anchors
     assert not re.search(r"https?:|@import|url\(", html)
     for image in reader.all("img"):
-        drawn = base64.b64decode((image["src"] or "").split(",", 1)[1]).decode()
-        assert not re.search(r"<script|<metadata|DOCTYPE|href=\"(?!#|data:image/png)|url\((?!#)", drawn)
+        image_text = base64.b64decode((image["src"] or "").split(",", 1)[1]).decode()
+        assert not re.search(r"<script|<metadata|DOCTYPE|href=\"(?!#|data:image/png)|url\((?!#)", image_text)
 
 
-def test_can_be_read_without_eyes(parts: dict[str, Any]) -> None:
+def test_a_screen_reader_can_read_the_page(parts: dict[str, Any]) -> None:
     html = page.render(**parts)
     reader = read(html)
     assert reader.all("html")[0]["lang"] == "en"
@@ -227,7 +227,7 @@ def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, stu
     other = replace(
         plain("x", HOSTILE, frame), short_table=pd.DataFrame({HOSTILE: [HOSTILE]}), findings=[HOSTILE]
     )
-    parts["parts"] = [drawn(part), page.Drawing(other)]
+    parts["parts"] = [drawing_of(part), page.Drawing(other)]
     parts |= {"title": HOSTILE, "notes": [HOSTILE], "commands": [HOSTILE]}
     object.__setattr__(study, "provenance", {HOSTILE: HOSTILE})
     reader = read(page.render(**parts))
@@ -236,7 +236,9 @@ def test_names_are_escaped(parts: dict[str, Any], performance: pd.DataFrame, stu
     assert reader.all("img")[0]["alt"] == HOSTILE
 
 
-def test_awkward_input(parts: dict[str, Any], performance: pd.DataFrame, agreement: pd.DataFrame) -> None:
+def test_a_page_without_parts_notes_or_rows_is_rendered(
+    parts: dict[str, Any], performance: pd.DataFrame, agreement: pd.DataFrame
+) -> None:
     bare = {**parts, "parts": [], "notes": [], "commands": []}
     assert "What was asked" in page.render(**bare)
     assert "Make it again" not in page.render(**bare)
@@ -262,7 +264,7 @@ def test_a_large_figure_is_in_the_page_only_where_it_is_central(
         assert html.count("data:image") == count
 
 
-def test_write(parts: dict[str, Any], tmp_path: Path) -> None:
+def test_the_page_is_written_the_same_each_time(parts: dict[str, Any], tmp_path: Path) -> None:
     path = page.write(tmp_path / "new" / "report.html", **parts)
     first = path.read_bytes()
     assert page.write(path, **parts).read_bytes() == first

@@ -28,29 +28,29 @@ def browser() -> Iterator[Browser]:
     yield from headless()
 
 
-def written(
+def write_page(
     folder: Path,
     performance: pd.DataFrame,
-    shown: pd.DataFrame | None = None,
+    table: pd.DataFrame | None = None,
     data: pd.DataFrame | None = None,
-    drawn: page.Drawing | None = None,
+    drawing: page.Drawing | None = None,
 ) -> Path:
     """A report of one section, with its figure. shown, data: its table of a few rows, and the rows behind it."""
     rows = performance.assign(method="by hand")
-    if drawn is None:
+    if drawing is None:
         part = accuracy.performance(rows)
-        if shown is not None and data is not None:
-            part = replace(part, short_table=shown, data=data)
+        if table is not None and data is not None:
+            part = replace(part, short_table=table, data=data)
         assert part.draw is not None
         figure = part.draw()
-        drawn = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+        drawing = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
     study = page.Study(
         "two-sites", "?", "corrected", "net", ["beta", "alpha", "all"], [0, 1],
         pd.DataFrame(columns=["dataset", "part", "task", "n", "n_pos"]), {},
     )  # fmt: skip
     return page.write(
         folder / "report.html", title="Two sites", answer=answer(rows, pd.DataFrame(columns=list(SHIFT))), study=study,
-        parts=[drawn], notes=[], commands=[],
+        parts=[drawing], notes=[], commands=[],
     )  # fmt: skip
 
 
@@ -58,17 +58,17 @@ def written(
 def report(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> Iterator[Page]:
     """The report with all of it unfolded; its console must stay silent."""
     context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    opened, messages = context.new_page(), []
-    opened.on("console", lambda message: messages.append(message.text))
-    opened.on("pageerror", lambda error: messages.append(str(error)))
-    opened.goto(f"{written(tmp_path, performance).as_uri()}#explorer={EXPLORER}")
-    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    yield opened
+    tab, messages = context.new_page(), []
+    tab.on("console", lambda message: messages.append(message.text))
+    tab.on("pageerror", lambda error: messages.append(str(error)))
+    tab.goto(f"{write_page(tmp_path, performance).as_uri()}#explorer={EXPLORER}")
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    yield tab
     context.close()
     assert messages == []
 
 
-def place(report: Page, title: str) -> dict[str, float]:
+def position_of(report: Page, title: str) -> dict[str, float]:
     """The middle of the figure's cell whose first line this is, in pixels of the figure."""
     box = report.evaluate(
         "title => { const {texts, spots} = JSON.parse(document.querySelector('script.spots').textContent);"
@@ -83,13 +83,11 @@ def place(report: Page, title: str) -> dict[str, float]:
     }
 
 
-def test_a_cell_tells_interval_counts_and_method_under_the_pointer(
-    report: Page, performance: pd.DataFrame
-) -> None:
+def test_pointing_at_a_cell_shows_interval_counts_and_method(report: Page, performance: pd.DataFrame) -> None:
     rows = performance[performance["seed"].isna() & (performance["task"] == "Mass")]
     for row in rows.itertuples():
         title = f"Mass: trained on {row.trained_on}, tested on {row.test_dataset}"
-        report.locator(".plot").hover(position=place(report, title))
+        report.locator(".plot").hover(position=position_of(report, title))
         lines = report.locator("#tip div").all_inner_texts()
         number = f"AUC {row.auc:.3f} ({row.lower:.3f} to {row.upper:.3f})"
         assert lines == [title, number, f"{row.n:,} images, {row.n_pos:,} positive", "by hand"]
@@ -97,16 +95,16 @@ def test_a_cell_tells_interval_counts_and_method_under_the_pointer(
     assert not report.locator("#tip").is_visible()
 
 
-def test_an_undefined_cell_tells_why(report: Page) -> None:
+def test_an_undefined_cell_shows_the_reason(report: Page) -> None:
     title = "Atelectasis: trained on beta, tested on alpha"
-    report.locator(".plot").click(position=place(report, title))
+    report.locator(".plot").click(position=position_of(report, title))
     assert "not trained" in report.locator("#tip").inner_text()
     assert report.locator("#tip a").count() == 0
 
 
-def test_a_click_leads_to_the_images_and_escape_ends_it(report: Page) -> None:
+def test_a_click_offers_the_images_and_escape_closes_the_offer(report: Page) -> None:
     title = "Mass: trained on alpha, tested on beta"
-    report.locator(".plot").click(position=place(report, title))
+    report.locator(".plot").click(position=position_of(report, title))
     links = [link.get_attribute("href") for link in report.locator("#tip a").all()]
     query = "model=two-sites.alpha&dataset=beta&task=Mass"
     assert links == [f"{EXPLORER}/images?{query}", f"{EXPLORER}/cell?{query}"]
@@ -118,15 +116,15 @@ def test_without_an_explorer_a_click_says_how_to_start_one(report: Page) -> None
     title = "Mass: trained on alpha, tested on beta"
     for typed, links in (("", 0), ("javascript:alert(1)", 0), ("127.0.0.1:9000", 2)):
         report.locator("#explorer input").fill(typed)
-        report.locator(".plot").click(position=place(report, title))
+        report.locator(".plot").click(position=position_of(report, title))
         assert report.locator("#tip a").count() == links, typed
         assert ("xray explore" in report.locator("#tip").inner_text()) == (not links)
 
 
-@pytest.mark.parametrize("given", ["http://evil.example", "javascript:1", "//", "file:///etc"])
-def test_an_address_hands_over_explorers_of_this_machine_only(report: Page, given: str) -> None:
+@pytest.mark.parametrize("address", ["http://evil.example", "javascript:1", "//", "file:///etc"])
+def test_the_address_may_name_only_an_explorer_of_this_machine(report: Page, address: str) -> None:
     report.goto(re.sub("#.*", "", report.url))
-    report.goto(f"{report.url}#explorer={given}")
+    report.goto(f"{report.url}#explorer={address}")
     report.reload()
     assert report.locator("#explorer input").input_value() == ""
 
@@ -169,14 +167,16 @@ def test_a_cell_of_a_table_leads_to_its_images_by_mouse_and_keyboard(report: Pag
     assert table.locator("td[tabindex='0']").count() == 1, "one stop for the tab key in each table"
 
 
-def test_a_cell_names_its_column_whole(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
-    opened = browser.new_page()
-    opened.goto(written(tmp_path, performance.replace({"beta": "be-ta_2"})).as_uri())
-    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    opened.locator("table", has_text="Mass: AUC").locator("td").first.click()
-    assert opened.locator("#tip div").nth(1).inner_text().startswith("be-ta_2: ")
-    assert "No explorer is known" in opened.locator("#tip").inner_text()
-    opened.close()
+def test_a_cell_shows_the_full_name_of_its_column(
+    tmp_path: Path, browser: Browser, performance: pd.DataFrame
+) -> None:
+    tab = browser.new_page()
+    tab.goto(write_page(tmp_path, performance.replace({"beta": "be-ta_2"})).as_uri())
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    tab.locator("table", has_text="Mass: AUC").locator("td").first.click()
+    assert tab.locator("#tip div").nth(1).inner_text().startswith("be-ta_2: ")
+    assert "No explorer is known" in tab.locator("#tip").inner_text()
+    tab.close()
 
 
 def test_an_undefined_cell_of_a_table_leads_nowhere(report: Page) -> None:
@@ -191,15 +191,15 @@ def test_a_row_about_one_cell_leads_to_its_images(
     read = some[["task", "trained_on", "test_dataset", "auc"]].replace(
         {"Pleural_Thickening": "Pleural Thickening"}
     )
-    shown = read.rename(columns={"trained_on": "trained on", "test_dataset": "tested on"})
-    opened = browser.new_page()
-    opened.goto(f"{written(tmp_path, performance, shown, some).as_uri()}#explorer={EXPLORER}")
-    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    opened.get_by_role("table", name="The extremes").locator("tbody td").last.click()
+    frame = read.rename(columns={"trained_on": "trained on", "test_dataset": "tested on"})
+    tab = browser.new_page()
+    tab.goto(f"{write_page(tmp_path, performance, frame, some).as_uri()}#explorer={EXPLORER}")
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    tab.get_by_role("table", name="The extremes").locator("tbody td").last.click()
     row = some.iloc[1]
     query = f"model=two-sites.{row['trained_on']}&dataset={row['test_dataset']}&task=Pleural_Thickening"
-    assert opened.locator("#tip a").first.get_attribute("href") == f"{EXPLORER}/images?{query}"
-    opened.close()
+    assert tab.locator("#tip a").first.get_attribute("href") == f"{EXPLORER}/images?{query}"
+    tab.close()
 
 
 def test_the_dot_of_an_image_leads_to_its_page(
@@ -207,17 +207,17 @@ def test_the_dot_of_an_image_leads_to_its_page(
 ) -> None:
     part = Part("feature_map", "Images", "", [], test_maps.FEATURES, "", caption=Caption("Images", "", ""))
     figure = figures.feature_map(test_maps.FEATURES, test_maps.IMAGES)
-    drawn = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
-    opened = browser.new_page()
-    opened.goto(f"{written(tmp_path, performance, drawn=drawn).as_uri()}#explorer={EXPLORER}")
-    opened.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
-    opened.locator(".plot").click(position=place(opened, "image 71, view PA"))
-    assert opened.locator("#tip a").get_attribute("href") == f"{EXPLORER}/image/71"
-    assert "alpha-again: Mass" in opened.locator("#tip").inner_text()
-    opened.close()
+    drawing = page.Drawing(part, files.svg(figure), float(figure.get_size_inches()[0]), spots.of(figure))
+    tab = browser.new_page()
+    tab.goto(f"{write_page(tmp_path, performance, drawing=drawing).as_uri()}#explorer={EXPLORER}")
+    tab.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    tab.locator(".plot").click(position=position_of(tab, "image 71, view PA"))
+    assert tab.locator("#tip a").get_attribute("href") == f"{EXPLORER}/image/71"
+    assert "alpha-again: Mass" in tab.locator("#tip").inner_text()
+    tab.close()
 
 
-def test_tables_are_sorted_and_filtered(report: Page) -> None:
+def test_tables_can_be_sorted_and_filtered(report: Page) -> None:
     table = report.locator("table", has_text="Mass: AUC")
     column = table.locator("tbody td:first-of-type")
 
@@ -225,9 +225,9 @@ def test_tables_are_sorted_and_filtered(report: Page) -> None:
         return [float(text.split("\n")[0]) for text in column.all_inner_texts()]
 
     before = values()
-    for way, wanted in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True))):
+    for way, expected in (("ascending", sorted(before)), ("descending", sorted(before, reverse=True))):
         table.locator("thead button").nth(1).click()
-        assert values() == wanted
+        assert values() == expected
         assert table.locator("th[aria-sort]").get_attribute("aria-sort") == way
     report.locator(".filter input").fill("mass ALPHA")
     visible = report.locator("#auc tbody tr:visible th")
@@ -240,16 +240,18 @@ def test_tables_are_sorted_and_filtered(report: Page) -> None:
 
 
 @pytest.mark.parametrize("look", ["light", "dark"])
-def test_what_answers_can_be_read_by_everybody(report: Page, look: str) -> None:
+def test_the_interactive_parts_are_accessible(report: Page, look: str) -> None:
     report.emulate_media(color_scheme=look)
-    report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
+    report.locator(".plot").click(position=position_of(report, "Mass: trained on alpha, tested on beta"))
     violations = Axe().run(report).response["violations"]
-    assert [each["id"] for each in violations if each["impact"] in ("serious", "critical")] == []
+    assert [
+        violation["id"] for violation in violations if violation["impact"] in ("serious", "critical")
+    ] == []
 
 
-def test_a_phone_shows_it_within_its_width(report: Page) -> None:
+def test_the_page_fits_the_width_of_a_phone(report: Page) -> None:
     report.set_viewport_size({"width": 390, "height": 844})
-    report.locator(".plot").click(position=place(report, "Mass: trained on alpha, tested on beta"))
+    report.locator(".plot").click(position=position_of(report, "Mass: trained on alpha, tested on beta"))
     box = report.locator("#tip").bounding_box()
     assert box is not None
     assert box["x"] >= 0
@@ -257,13 +259,13 @@ def test_a_phone_shows_it_within_its_width(report: Page) -> None:
     assert report.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_names_end_no_element(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
-    file = written(tmp_path, performance.replace({"alpha": HOSTILE}))
-    opened = browser.new_page()
+def test_markup_in_names_ends_no_element(tmp_path: Path, browser: Browser, performance: pd.DataFrame) -> None:
+    file = write_page(tmp_path, performance.replace({"alpha": HOSTILE}))
+    tab = browser.new_page()
     alerts: list[str] = []
-    opened.on("dialog", lambda dialog: alerts.append(dialog.message))
-    opened.goto(file.as_uri())
+    tab.on("dialog", lambda dialog: alerts.append(dialog.message))
+    tab.goto(file.as_uri())
     assert alerts == []
-    assert opened.locator("script").count() == 2
-    assert HOSTILE in opened.evaluate("JSON.parse(document.querySelector('script.spots').textContent).texts")
-    opened.close()
+    assert tab.locator("script").count() == 2
+    assert HOSTILE in tab.evaluate("JSON.parse(document.querySelector('script.spots').textContent).texts")
+    tab.close()

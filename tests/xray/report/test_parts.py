@@ -58,7 +58,7 @@ def test_few_negatives_are_grey_too():
     assert cell(figure, "Mass", "beta", "alpha").fills == [GREY]
 
 
-def test_a_grid_of_any_value_says_what_its_frame_lacks():
+def test_a_grid_names_the_columns_that_its_frame_lacks():
     with pytest.raises(AnalysisError, match="a test: the frame lacks the columns value"):
         grids.value_grid(cells(), "value", "a test")
     with pytest.raises(AnalysisError, match="two rows for Mass, trained on beta"):
@@ -85,7 +85,7 @@ def test_transfer_names_the_mean_and_the_worst_away_from_home():
     assert part.short_table["change"].tolist()[0] == "−0.300 (−0.400 to 0.100)"
 
 
-def test_the_pairs_that_contrast_most_are_chosen():
+def test_the_pairs_with_the_largest_contrast_are_shown():
     auc = [0.95, 0.9, 0.7, 0.6]
     kappa = [0.1, 0.5, 0.4, 0.8]
     rows = pd.DataFrame(
@@ -95,13 +95,13 @@ def test_the_pairs_that_contrast_most_are_chosen():
             "lower_limit": -0.2, "upper_limit": 0.2,
         }
     )  # fmt: skip
-    chosen = agreement.contrasting_pairs(rows)
-    assert [row["trained_on"] for row in chosen.values()] == ["a", "d"]
+    pairs = agreement.contrasting_pairs(rows)
+    assert [row["trained_on"] for row in pairs.values()] == ["a", "d"]
     assert agreement.contrasting_pairs(rows.assign(n_pos=95)) == {}
     assert "AUC 0.95" in agreement.bland_altman(rows).findings[0]
 
 
-def test_bland_altman_plots_count_and_fit_the_page():
+def test_bland_altman_plots_show_the_counts_and_fit_the_page():
     rng = np.random.default_rng(0)
     n = 6000
     first, second = rng.random(n), rng.random(n)
@@ -151,7 +151,7 @@ def test_labels_of_close_limits_of_agreement_do_not_overlap():
         assert not any(label.overlaps(other) for label in labels for other in others)
 
 
-def test_an_empty_figure_is_no_file(tmp_path):
+def test_an_empty_figure_writes_no_file(tmp_path):
     part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
     assert drawing_of(part, tmp_path / "some").svg
     nothing = replace(part, draw=empty)
@@ -198,7 +198,7 @@ def decided() -> pd.DataFrame:
     return pd.concat(decisions_made, ignore_index=True)
 
 
-def test_net_benefit_says_where_the_calls_are_worth_it():
+def test_net_benefit_names_the_thresholds_at_which_calls_are_worth_it():
     part = operating.net_benefit(decided())
     assert part.findings == [
         "By the test dataset's own model, acting on the calls is worth more than treating all and treating none at some "
@@ -278,8 +278,8 @@ def test_every_line_of_a_decision_curve_has_its_name_at_its_end():
     assert len(curves) == 4, "the models' and that of treating all"
     assert names["gamma"].get_color() != names["beta"].get_color()
     figure.draw_without_rendering()
-    drawn = sorted((text.get_window_extent() for text in first.texts), key=lambda box: box.y0)
-    assert all(a.y1 <= b.y0 + 0.35 * (b.y1 - b.y0) for a, b in itertools.pairwise(drawn))
+    boxes = sorted((text.get_window_extent() for text in first.texts), key=lambda box: box.y0)
+    assert all(a.y1 <= b.y0 + 0.35 * (b.y1 - b.y0) for a, b in itertools.pairwise(boxes))
     ends = {
         text: float(curves[f"Mass|alpha|{model}"].get_ydata()[-1])
         for text, model in (("own model", "alpha"), ("beta", "beta"), ("gamma", "gamma"))
@@ -287,7 +287,7 @@ def test_every_line_of_a_decision_curve_has_its_name_at_its_end():
     assert sorted(ends, key=ends.__getitem__) == sorted(ends, key=lambda text: names[text].get_position()[1])
 
 
-def test_names_move_apart_no_further_than_they_must():
+def test_names_move_apart_only_as_far_as_needed():
     assert decision_curves.apart([0.1, 0.5, 0.9], 0.2, 1.0) == [0.1, 0.5, 0.9]
     assert decision_curves.apart([0.0, 0.0, 0.9], 0.2, 1.0) == [0.0, 0.2, 0.9]
     assert decision_curves.apart([0.9, 1.0, 1.0], 0.2, 1.0) == pytest.approx([0.6, 0.8, 1.0])
@@ -325,7 +325,7 @@ def test_subgroups_begin_with_the_widest_gap():
     assert titles == ["Mass, alpha", "Mass, beta"]
 
 
-def test_tau_of_a_pair_without_a_threshold_is_not_hatched_as_if_of_few_images():
+def test_the_tau_of_a_pair_without_a_threshold_is_not_hatched():
     rows = pd.DataFrame(
         {
             "task": "Mass", "trained_on_a": "alpha", "trained_on_b": "beta", "rule": rule, "n": n, "n_pos": n_pos,
@@ -335,13 +335,13 @@ def test_tau_of_a_pair_without_a_threshold_is_not_hatched_as_if_of_few_images():
     )  # fmt: skip
     for frame, counts in ((rows, ["2,449 images, 957 positive"]), (rows.iloc[:1], [])):
         figure = agreement.pooled_agreement(frame).draw()
-        shown = cell(figure, "Mass", "beta", "alpha")
-        assert (shown.lines, shown.hatched) == (["−.53"], False)
+        mark = cell(figure, "Mass", "beta", "alpha")
+        assert (mark.lines, mark.hatched) == (["−.53"], False)
         (lines,) = [spot.lines for spot in spots.of(figure) if "−0.530" in spot.lines[1]]
         assert [line for line in lines if "images" in line] == counts
 
 
-def test_published_values_come_along():
+def test_published_values_are_included_in_the_parts():
     values = published.read(published.FILE, published.TRANSFER)
     assert {"nih", "padchest", "chexpert"} <= set(values["trained_on"])
     assert values["value"].min() < -0.25  # "up to 30 %"
@@ -354,7 +354,7 @@ def test_published_values_come_along():
     assert (both["value_x"] - both["value_y"]).abs().max() < 0.02  # symmetric, within the reading's tolerance
 
 
-def test_the_page_takes_parts_and_names_figures_that_are_too_large(study_page):
+def test_the_page_names_figures_that_are_too_large_for_it(study_page):
     part = agreement.seed_agreement(cells(kappa=0.5, seed_a=0, seed_b=1))
     small = render(**study_page, parts=[Drawing(part, b"<svg/>", 3.0)])
     assert "Do two trainings of one configuration agree?" in small
@@ -376,14 +376,14 @@ def study_page():
     return {"title": "T", "answer": first, "study": about, "notes": [], "commands": []}
 
 
-def test_a_frame_as_text():
+def test_a_frame_is_printed_as_text():
     text = frame_table(pd.DataFrame({"a_b": ["x", "yy"], "c": [0.12345, np.nan], "n": [1, 20]}))
     assert text.splitlines() == ["a b      c   n", "---  -----  --", "x    0.123   1", "yy       -  20"]
     assert frame_table(pd.DataFrame()) == "no results"
 
 
 @pytest.mark.parametrize("missing", [None, float("nan")])
-def test_parts_can_be_made_where_every_value_is_undefined(missing):
+def test_parts_are_made_of_frames_without_defined_values(missing):
     """A column of nothing but NULLs comes as objects, by which pandas can't choose the smallest."""
     undefined = pd.Series([missing] * 4, dtype=object)
     subgroup = cells(
@@ -402,7 +402,7 @@ def test_parts_can_be_made_where_every_value_is_undefined(missing):
         ) == ([2, 0] if choose is smallest else [3, 0])
 
 
-def test_points_of_curves_and_bars_answer_where_they_are_drawn(left_out):
+def test_points_of_curves_and_bars_respond_where_they_are_drawn(left_out):
     bins = {"bin_predicted": [[0.1, 0.5]] * 4, "bin_observed": [[0.2, 0.4]] * 4}
     rows = cells(ece=0.1, method="by hand").assign(
         **bins, bin_lower=[[0.1, 0.3]] * 4, bin_upper=[[0.3, 0.5]] * 4
@@ -429,7 +429,7 @@ def test_points_of_curves_and_bars_answer_where_they_are_drawn(left_out):
     assert len(answers(bars)) == 6
 
 
-def test_forest_lines_answer_beside_their_dots():
+def test_lines_of_a_forest_respond_beside_their_dots():
     rows = cells(auc=lambda a, b: 0.8 if a == b else 0.7, lower=0.65, upper=0.85, reference=lambda a, b: b)
     figure = figures.forest(rows)
     (axes, *_) = figure.axes

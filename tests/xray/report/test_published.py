@@ -9,7 +9,7 @@ from xray.tasks import TASKS
 SHARED = Path(__file__).parents[4] / "shared" / "reference" / "published.csv"
 
 
-def test_read(tmp_path: Path) -> None:
+def test_published_values_are_read_by_metric(tmp_path: Path) -> None:
     file = tmp_path / "published.csv"
     file.write_text(
         "figure,metric,trained_on,tested_on,task,value\n"
@@ -33,7 +33,7 @@ def test_read(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not SHARED.exists(), reason="the published values are not here")
 @pytest.mark.parametrize(("metric", "count"), [(published.AUC, 416), (published.KAPPA, 246)])
-def test_the_published_file(metric: str, count: int) -> None:
+def test_the_published_file_is_complete_and_valid(metric: str, count: int) -> None:
     frame = published.read(SHARED, metric)
     assert len(frame) == count
     assert set(frame["task"]) <= set(TASKS)

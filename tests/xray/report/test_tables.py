@@ -22,7 +22,7 @@ def test_performance_holds_the_numbers_of_the_frame(performance: pd.DataFrame) -
             assert ("own" in entry.kind.split()) == (row.trained_on == row.test_dataset)
 
 
-def test_counts_stand_in_the_heading_where_they_are_shared(performance: pd.DataFrame) -> None:
+def test_shared_counts_are_in_the_heading(performance: pd.DataFrame) -> None:
     _, mass = tables.performance(auc_grid(performance))
     assert [column.detail for column in mass.columns] == [
         ("n = 8,000, 1,100 positive",),
@@ -35,7 +35,7 @@ def test_counts_stand_in_the_heading_where_they_are_shared(performance: pd.DataF
     assert dict(mass.rows)["all"][0].detail[-1] == "n = 7,000, 1,100 positive"
 
 
-def test_combination_without_a_row_and_interval_without_bounds(performance: pd.DataFrame) -> None:
+def test_missing_rows_and_undefined_intervals_are_shown_with_their_reason(performance: pd.DataFrame) -> None:
     performance.loc[performance["trained_on"] == "all", ["lower", "upper"]] = np.nan
     performance.loc[performance["trained_on"] == "all", "reason"] = "fewer than two positives"
     performance = performance[(performance["trained_on"] != "alpha") | (performance["task"] != "Mass")]
@@ -46,7 +46,7 @@ def test_combination_without_a_row_and_interval_without_bounds(performance: pd.D
     assert entry.detail == ("fewer than two positives",)
 
 
-def test_agreement_with_pabak(agreement: pd.DataFrame) -> None:
+def test_the_table_of_agreement_shows_pabak(agreement: pd.DataFrame) -> None:
     atelectasis, mass = tables.agreement(kappa_grid(agreement))
     assert dict(mass.rows)["all"][0] == tables.Entry(
         "−0.250", ("−0.350 to −0.150", "PABAK 0.625"), images=("all", "beta", "Mass")
@@ -54,7 +54,7 @@ def test_agreement_with_pabak(agreement: pd.DataFrame) -> None:
     assert dict(atelectasis.rows)["beta"][0].kind == "own"
 
 
-def test_leave_one_site_out(left_out: pd.DataFrame) -> None:
+def test_the_table_of_leave_one_site_out_has_a_row_per_arm(left_out: pd.DataFrame) -> None:
     table = tables.leave_one_site_out(left_out)
     assert [head for head, _ in table.rows] == ["beta_a", "alpha_a"]
     spread = np.std([0.8, 0.9], ddof=1)
@@ -65,7 +65,7 @@ def test_leave_one_site_out(left_out: pd.DataFrame) -> None:
     assert no_arm.rows[0][1][2].kind == "undefined"
 
 
-def test_comparison(comparison: pd.DataFrame) -> None:
+def test_the_table_of_comparisons_has_differences_and_p_values(comparison: pd.DataFrame) -> None:
     (table,) = tables.comparison(comparison)
     assert [head for head, _ in table.rows] == ["Edema", "Edema", "Nodule", "Mass", "Hernia"]
     rows = dict(table.rows)
@@ -75,7 +75,7 @@ def test_comparison(comparison: pd.DataFrame) -> None:
 
 
 @pytest.mark.parametrize("none", [None, np.nan])
-def test_cohorts(none: float | None) -> None:
+def test_the_table_of_cohorts_has_images_and_positives_per_part(none: float | None) -> None:
     rows = [
         ("beta", "train", none, 2000, none),
         ("beta", "train", "Mass", 1500, 30),
@@ -91,7 +91,7 @@ def test_cohorts(none: float | None) -> None:
     assert [head for head, _ in test.rows] == ["Mass"]
 
 
-def test_plain() -> None:
+def test_a_plain_table_shows_the_rows_of_its_frame() -> None:
     table = tables.plain(
         "of_the_site", pd.DataFrame({"site_name": ["a", None], "x": [0.12345, np.nan], "n": [1, 2]})
     )

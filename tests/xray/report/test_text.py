@@ -4,7 +4,7 @@ import pandas as pd
 from xray.report.text import WIDTH, auc_table
 
 
-def test_numbers_and_marks(performance: pd.DataFrame) -> None:
+def test_the_text_table_has_the_numbers_and_marks_of_the_frame(performance: pd.DataFrame) -> None:
     lines = auc_table(performance).splitlines()
     for row in performance[performance["seed"].isna()].itertuples():
         start = lines.index(row.task)
@@ -21,7 +21,7 @@ def test_numbers_and_marks(performance: pd.DataFrame) -> None:
     assert lines[-2:] == ["*: fewer than 10 of a class", "- a: not trained"]
 
 
-def test_fits_the_terminal_with_many_long_names(performance: pd.DataFrame) -> None:
+def test_many_long_names_fit_the_terminal(performance: pd.DataFrame) -> None:
     frames = [
         performance.assign(
             test_dataset=performance["test_dataset"] + f"_of_the_university_hospital_{index}",
@@ -35,7 +35,7 @@ def test_fits_the_terminal_with_many_long_names(performance: pd.DataFrame) -> No
     assert text.count("hospital_4") == 4
 
 
-def test_awkward_frames(performance: pd.DataFrame) -> None:
+def test_empty_and_undefined_frames_are_printed(performance: pd.DataFrame) -> None:
     assert auc_table(pd.DataFrame()) == "no results"
     undefined = auc_table(performance.assign(auc=np.nan, lower=np.nan, upper=np.nan, reason=None))
     assert undefined.count("-    a") == 12

@@ -46,7 +46,7 @@ def test_findings_count_and_name_the_largest_drop_first(frame):
     assert images == "Images: Mass, beta to alpha, drop 0.41 (0.25 to 0.37)."
 
 
-def test_a_table_for_each_training_dataset(frame):
+def test_there_is_a_table_for_each_training_dataset(frame):
     frame.loc[3, "resolve"] = "test more positives"
     frame.loc[3, "kappa"], frame.loc[3, "n_shared"] = 0.42, 300
     first, second = verdicts.tables(frame)
@@ -72,8 +72,8 @@ def test_the_figure_has_a_cell_per_verdict(frame):
         ("Edema", "beta", "alpha", [GREY], ["?", ".05"]),
         ("Mass", "alpha", "alpha", [], []),
     ]:
-        shown = cell(figure, task, row, column)
-        assert (shown.fills, shown.lines) == (fills, lines), (task, row, column)
+        mark = cell(figure, task, row, column)
+        assert (mark.fills, mark.lines) == (fills, lines), (task, row, column)
 
 
 def verdict(frame: pd.DataFrame, **values: object) -> verdict_grid.Record:
@@ -81,7 +81,7 @@ def verdict(frame: pd.DataFrame, **values: object) -> verdict_grid.Record:
 
 
 @pytest.mark.parametrize("cause", ["image", "prevalence", "label"])
-def test_a_cause_is_loud_only_where_auc_is_lost(frame, cause):
+def test_a_cause_is_highlighted_only_if_auc_is_lost(frame, cause):
     loss = verdict(frame, verdict=cause, auc_drop=0.3, drop_lower=0.2, drop_upper=0.4)
     assert verdict_grid.fills_of(loss) == [verdict_grid.COLOURS[cause]]
     for drop, low, high in [
@@ -96,10 +96,10 @@ def test_a_cause_is_loud_only_where_auc_is_lost(frame, cause):
     assert verdict_grid.fills_of(gain) == [verdict_grid.BETTER]
 
 
-def test_a_pair_without_a_verdict_does_not_look_like_one_that_is_fine(frame):
+def test_a_pair_without_a_verdict_looks_different_from_a_good_one(frame):
     figure = verdict_grid.draw(frame[~((frame["task"] == "Edema") & (frame["verdict"] == "cannot tell"))])
     edema = next(axes for axes in figure.axes if axes.get_label() == "Edema")
-    (crosses,) = [each for each in edema.collections if each.get_gid() == "no verdict"]
+    (crosses,) = [collection for collection in edema.collections if collection.get_gid() == "no verdict"]
     assert {tuple(path.get_extents().p0) for path in crosses.get_paths()} == {(0.0, 1.0)}
     assert cell(figure, "Edema", "beta", "alpha").lines == []
     assert cell(figure, "Edema", "alpha", "beta").lines[0] == verdict_grid.FINE
@@ -121,7 +121,7 @@ def test_the_largest_loss_comes_first_and_findings_without_one_share_a_panel(fra
     assert len(verdict_grid.draw(pd.concat([calm, edema])).axes) == 2, "nothing is hidden where all is calm"
 
 
-def test_nothing_to_say():
+def test_an_empty_frame_has_one_sentence_and_no_tables():
     assert len(verdicts.findings(pd.DataFrame())) == 1
     assert verdicts.tables(pd.DataFrame()) == []
     assert verdict_grid.draw(pd.DataFrame()).axes == []

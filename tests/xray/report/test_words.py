@@ -34,18 +34,18 @@ from xray.report.words import (
         (0.9999, "1.000"),
     ],
 )
-def test_number(value: float | None, text: str) -> None:
+def test_numbers_have_fixed_decimals_and_a_true_minus_sign(value: float | None, text: str) -> None:
     assert number(value) == text
 
 
 @pytest.mark.parametrize(
     ("value", "text"), [(0.874, ".87"), (0.996, "1.00"), (-0.126, "−.13"), (0.0, ".00"), (-1.0, "−1.00")]
 )
-def test_short(value: float, text: str) -> None:
+def test_numbers_below_one_lose_their_leading_zero(value: float, text: str) -> None:
     assert short(value) == text
 
 
-def test_interval_and_p() -> None:
+def test_intervals_and_p_values_are_written_in_one_form() -> None:
     assert interval((-0.1, 0.25), 2) == "−0.10 to 0.25"
     assert interval(None) == ""
     values = (0.0004, 0.0123, 1.0, None, float("nan"))
@@ -53,7 +53,7 @@ def test_interval_and_p() -> None:
     assert [p_cell(p) for p in values] == ["< 0.001", "0.012", "1.000", "–", "–"]
 
 
-def test_performance_findings(performance: pd.DataFrame) -> None:
+def test_sentences_on_performance_give_counts_and_extremes(performance: pd.DataFrame) -> None:
     first, own, foreign, below = performance_findings(auc_grid(performance))
     assert first == "10 of 12 cells could be computed, 3 of them from fewer than 10 of a class."
     assert "(2 cells, from" in own  # Mass beta→beta, Atelectasis alpha→alpha; few positives do not count
@@ -61,13 +61,13 @@ def test_performance_findings(performance: pd.DataFrame) -> None:
     assert below.endswith("Mass, trained on alpha, tested on beta, AUC 0.20 (0.10 to 0.30).")
 
 
-def test_agreement_findings(agreement: pd.DataFrame) -> None:
+def test_sentences_on_agreement_give_medians_and_counts(agreement: pd.DataFrame) -> None:
     medians, below = agreement_findings(kappa_grid(agreement))
     assert medians.endswith("Atelectasis 0.50, Mass −0.25.")
     assert below.count("Mass, trained on") == 4  # the models of the datasets themselves are not counted
 
 
-def test_comparison_findings(comparison: pd.DataFrame) -> None:
+def test_sentences_on_comparisons_give_differences_and_p_values(comparison: pd.DataFrame) -> None:
     sentence, untested = comparison_findings(comparison)
     assert sentence == (
         "Tested on beta, “own data only” against “all sites but this”: the first is higher in 1 of 3 tasks: "
@@ -79,7 +79,7 @@ def test_comparison_findings(comparison: pd.DataFrame) -> None:
     assert untested.endswith("against “all sites but this”: not comparable: Edema (not tested).")
 
 
-def test_what_could_have_been_shown_is_said_where_nothing_was() -> None:
+def test_without_a_difference_the_sentence_gives_the_detectable_one() -> None:
     """2.80 × SE, which a two-sided test at 5% finds with a power of 80%."""
     se = 0.02
     size = detectable(-1.96 * se, 1.96 * se)
@@ -94,7 +94,7 @@ def test_a_difference_of_the_wrong_sign_is_refused(comparison: pd.DataFrame) -> 
         comparison_findings(comparison)
 
 
-def test_nothing_to_say() -> None:
+def test_empty_frames_have_a_sentence_or_none() -> None:
     empty = pd.DataFrame()
     assert performance_findings(auc_grid(empty)) == ["There is no result yet."]
     assert agreement_findings(kappa_grid(empty)) == ["No agreement could be computed."]
@@ -113,14 +113,14 @@ def other_forms(source: str) -> list[str]:
     modules = []
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.FormattedValue) and node.format_spec is not None:
-            written: list[ast.expr] = [node.value]
+            expressions: list[ast.expr] = [node.value]
         elif isinstance(node, ast.Call) and getattr(node.func, "id", "") in WRITERS:
-            written = list(node.args)
+            expressions = list(node.args)
         else:
             continue
         names = [
             str(getattr(part, "value", None) or getattr(part, "id", None) or getattr(part, "attr", ""))
-            for value in written
+            for value in expressions
             for part in ast.walk(value)
             if isinstance(part, ast.Constant | ast.Name | ast.Attribute)
         ]

@@ -13,7 +13,7 @@ from xray.report.writing import Writing
 DPI = 400
 
 
-def drawn(figure: Figure) -> NDArray[np.float64]:
+def pixels_of(figure: Figure) -> NDArray[np.float64]:
     """Share of ink in each dot, (height, width)."""
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -28,14 +28,14 @@ def middle(ink: NDArray[np.float64]) -> tuple[float, float]:
 
 @pytest.mark.parametrize("text", [".85", "1.00", "−.25!", ".81–.88", "−.12, .07", "(.77)", "IPL"])
 @pytest.mark.parametrize("weight", ["normal", "bold"])
-def test_as_matplotlib_writes_it(text: str, weight: str) -> None:
+def test_text_equals_that_of_matplotlib(text: str, weight: str) -> None:
     with settings(), matplotlib.rc_context({"text.hinting": "no_hinting"}):
-        ours, theirs = (Figure(figsize=(1, 0.4), dpi=DPI) for _ in range(2))
+        own, expected = (Figure(figsize=(1, 0.4), dpi=DPI) for _ in range(2))
         writing = Writing()
         writing.put(text, 0.5, 0.2, 8, INK, weight)
-        writing.draw(ours)
-        theirs.text(0.5, 0.5, text, size=8, color=INK, ha="center", va="center", weight=weight)
-        first, second = drawn(ours), drawn(theirs)
+        writing.draw(own)
+        expected.text(0.5, 0.5, text, size=8, color=INK, ha="center", va="center", weight=weight)
+        first, second = pixels_of(own), pixels_of(expected)
     assert first.sum() == pytest.approx(second.sum(), rel=0.05)
     (x, y), (x_theirs, _) = middle(first), middle(second)
     assert x == pytest.approx(x_theirs, abs=2)
@@ -45,7 +45,7 @@ def test_as_matplotlib_writes_it(text: str, weight: str) -> None:
         assert y == pytest.approx(0.2 * DPI, abs=4)  # digits and brackets stand in the middle
 
 
-def test_the_same_on_any_number_of_dots() -> None:
+def test_text_is_placed_the_same_at_any_resolution() -> None:
     figure = Figure(figsize=(1, 0.4), dpi=100)
     writing = Writing()
     writing.put(".50", 0.25, 0.3, 8, "black")
@@ -53,7 +53,7 @@ def test_the_same_on_any_number_of_dots() -> None:
     writing.draw(figure)
     for dpi in (100, 300):
         figure.set_dpi(dpi)
-        x, y = middle(drawn(figure)[: int(0.2 * dpi)])
+        x, y = middle(pixels_of(figure)[: int(0.2 * dpi)])
         assert x / dpi == pytest.approx(0.25, abs=0.012)
         assert y / dpi == pytest.approx(0.1, abs=0.012)
 
@@ -67,7 +67,7 @@ def test_a_thin_dash_never_vanishes() -> None:
             writing = Writing()
             writing.put(sign, 0.25, 0.25 + step / 2000, 4.6, "black")
             writing.draw(figure)
-            signs.append(drawn(figure).sum())
+            signs.append(pixels_of(figure).sum())
         assert signs == pytest.approx(
             [2.12, 1.15, 0.52], rel=0.1
         )  # DejaVu Sans: 0.63 × 0.08, 0.40 × 0.07, 0.10 × 0.12 em

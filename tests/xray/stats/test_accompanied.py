@@ -24,18 +24,18 @@ def pair(seed, n=4000, by_other=(0.0, 0.0), among=0):
 
 
 @pytest.mark.parametrize(
-    ("among", "shown", "still"), [(0, "negatives", "positives"), (1, "positives", "negatives")]
+    ("among", "moved", "still"), [(0, "negatives", "positives"), (1, "positives", "negatives")]
 )
-def test_another_finding_that_moves_scores_of_one_class_shows_there(among, shown, still):
+def test_another_finding_shifts_the_scores_of_the_class_it_accompanies(among, moved, still):
     columns = gather(*pair(0, by_other=(0.0, 0.8), among=among)).columns
-    assert columns[f"{shown} by labels"][0] > np.arcsinh(5)
-    assert columns[f"{shown} by labels mean"][0] > np.log(5) - 0.4
+    assert columns[f"{moved} by labels"][0] > np.arcsinh(5)
+    assert columns[f"{moved} by labels mean"][0] > np.log(5) - 0.4
     assert columns[f"{still} by labels"][0] < np.arcsinh(3.5)
     for other in (1, 2):
-        assert columns[f"{shown} by labels"][other] < np.arcsinh(3.5)
+        assert columns[f"{moved} by labels"][other] < np.arcsinh(3.5)
 
 
-def test_what_both_sites_have_is_no_change():
+def test_an_association_at_both_sites_is_no_change():
     columns = gather(*pair(1, by_other=(0.8, 0.8))).columns
     assert columns["negatives by labels"][0] < np.arcsinh(3.5)
 
@@ -46,13 +46,13 @@ def test_changes_are_in_units_of_their_error():
     assert np.mean(z > norm.isf(0.025)) == pytest.approx(1 - 0.95**2, abs=0.07)
 
 
-def test_the_drop_alone_is_that_of_images_without_another_positive_label():
+def test_the_unaccompanied_drop_is_that_of_images_without_another_positive_label():
     a, b = pair(2, by_other=(0.0, 2.0))
     columns = gather(a, b).columns
-    for name, wanted in (("drop alone", False), ("drop accompanied", True)):
+    for name, is_accompanied in (("drop alone", False), ("drop accompanied", True)):
         values = []
         for site in (a, b):
-            at = ((site.labels[:, 1] == 1) | (site.labels[:, 2] == 1)) == wanted
+            at = ((site.labels[:, 1] == 1) | (site.labels[:, 2] == 1)) == is_accompanied
             values.append(roc_auc_score(site.labels[at, 0], site.scores[at, 0]))
         assert columns[name][0] == pytest.approx(
             values[0] - values[1], abs=1e-4
@@ -149,11 +149,11 @@ def test_errors_and_means_are_those_computed_one_by_one():
                 z2.append((gap[1] - gap[0]) ** 2 / variance)
             assert result[f"{name} by labels"][k] == pytest.approx(np.arcsinh(np.sqrt(max(z2))))
             assert result[f"{name} by labels mean"][k] == pytest.approx(0.5 * np.log(np.mean(z2) + 0.1))
-    for name, wanted in (("drop alone", False), ("drop accompanied", True)):
+    for name, is_accompanied in (("drop alone", False), ("drop accompanied", True)):
         for k in range(3):
             variance = 0.0
             for part in parts:
-                others = (np.delete(part.labels, k, axis=1) == 1).any(axis=1) == wanted
+                others = (np.delete(part.labels, k, axis=1) == 1).any(axis=1) == is_accompanied
                 variance += (
                     sum(1 / ((others & (part.labels[:, k] == of)).sum() / 2.0 + 0.5) for of in (1, 0)) / 12
                 )
@@ -167,7 +167,7 @@ def test_one_finding_has_no_others():
         assert np.isnan(columns[name]).all()
 
 
-def test_scores_that_are_one_are_taken_as_all_but_one():
+def test_scores_of_one_are_taken_as_just_below_one():
     parts = []
     for part, sign in zip(small_parts(7), (1, -1), strict=True):
         labels, scores = part.labels[:, [0, 0]], part.scores[:, [0, 0]] * [1, sign]

@@ -102,10 +102,10 @@ def test_kappa_bounds_hold_where_positives_are_few():
         (0.6, 0.1, 50),
     ):
         both = value * share + (1 - value) * share**2
-        drawn = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
-        agreement = kappa(CrossTable(*drawn.T))
-        held = ((agreement.lower <= value) & (agreement.upper >= value))[np.isfinite(agreement.value)]
-        assert held.mean() >= 0.925, (value, share, n)
+        counts = rng.multinomial(n, [both, share - both, share - both, 1 - 2 * share + both], 1500)
+        agreement = kappa(CrossTable(*counts.T))
+        covered = ((agreement.lower <= value) & (agreement.upper >= value))[np.isfinite(agreement.value)]
+        assert covered.mean() >= 0.925, (value, share, n)
 
 
 def test_images_of_a_patient_are_one_unit_of_kappa():
@@ -158,7 +158,7 @@ def test_packed_counts_equal_plain_ones(missing):
                 assert packed[a, b] == cell
 
 
-def test_calls_of_any_type_and_by_column():
+def test_calls_may_have_any_type_and_several_columns():
     rng = np.random.default_rng(2)
     calls = rng.random((2, 50, 3)) < 0.5
     agreement = cohen_kappa(calls[0], calls[1])
@@ -170,7 +170,7 @@ def test_calls_of_any_type_and_by_column():
     )
 
 
-def test_what_is_not_a_call_is_refused():
+def test_values_that_are_not_calls_are_refused():
     with pytest.raises(ValueError, match="1, 0 or NaN"):
         cohen_kappa(np.array([0.2, 1]), np.array([0, 1]))
     with pytest.raises(ValueError, match="calls are"):
@@ -179,13 +179,13 @@ def test_what_is_not_a_call_is_refused():
         kappa_matrix(np.zeros(3))
 
 
-def test_nothing_to_compare():
+def test_without_images_kappa_has_a_reason():
     kappas = kappa_matrix(np.empty((3, 0)))
     assert (kappas.reason == NO_DATA).all()
     assert kappa_matrix(np.empty((0, 5))).value.shape == (0, 0)
 
 
-def test_pabak_and_specific_agreement_of_a_published_table():
+def test_pabak_and_specific_agreement_equal_a_published_table():
     # Feinstein and Cicchetti 1990, the first paradox: 85 % observed agreement, kappa 0.70 or 0.32
     balanced, skewed = table(40, 9, 6, 45), table(80, 10, 5, 5)
     assert float(kappa(balanced).value) == pytest.approx(0.70, abs=0.005)
@@ -227,7 +227,7 @@ def test_mcnemar_equals_statsmodels(b, c):
     assert int(outcome.n_discordant) == b + c
 
 
-def test_pabak_is_twice_the_observed_agreement_less_one():
+def test_pabak_is_twice_the_observed_agreement_minus_one():
     first, second = np.array([1.0, 1, 0, 0, 1, 0, 1, 1]), np.array([1.0, 0, 0, 0, 1, 1, 1, 1])
     estimate = pabak(cross_table(first, second))
     lower, upper = proportion_confint(6, 8, method="wilson")

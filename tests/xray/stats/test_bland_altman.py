@@ -10,7 +10,7 @@ WRIGHT = np.array([494, 395, 516, 434, 476, 557, 413, 442, 650, 433, 417, 656, 2
 MINI = np.array([512, 430, 520, 428, 500, 600, 364, 380, 658, 445, 432, 626, 260, 477, 259, 350, 451.0])
 
 
-def test_the_published_example():
+def test_limits_equal_the_published_example():
     """The paper: bias −2.1 (−22.0 to 17.8), sd 38.8, limits −79.7 to 75.5 with 2 sd in place of 1.96."""
     limits = bland_altman(WRIGHT, MINI)
     np.testing.assert_allclose(limits.bias, [-2.1, -22.0, 17.8], atol=0.06)
@@ -21,7 +21,7 @@ def test_the_published_example():
     np.testing.assert_allclose(limits.lower_limit[1:] - limits.lower_limit[0], [-34.6, 34.6], atol=0.6)
 
 
-def test_against_the_formulas_by_column_with_gaps():
+def test_limits_equal_the_formulas_by_column_with_gaps():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(2, 60, 2)) + 100
     first[:20, 1] = np.nan
@@ -35,13 +35,13 @@ def test_against_the_formulas_by_column_with_gaps():
 
 
 @pytest.mark.parametrize("n", [0, 1])
-def test_too_few(n):
+def test_too_few_images_have_a_reason(n):
     limits = bland_altman(np.zeros(n), np.zeros(n))
     assert str(limits.reason) == FEW_IMAGES
     assert np.isnan([*limits.bias, *limits.lower_limit, limits.sd]).all()
 
 
-def test_equal_scores_differ_by_nothing():
+def test_equal_scores_have_no_bias():
     limits = bland_altman(WRIGHT, WRIGHT)
     assert limits.upper_limit.tolist() == [0, 0, 0]
 

@@ -41,9 +41,9 @@ def test_a_replicate_equals_the_resampled_data():
     labels, scores, patients = sample(2, k=1)
     bootstrapped = bootstrap_auc(labels, scores[0], patients, n_replicates=3, seed=1)
     names, index = np.unique(patients, return_inverse=True)
-    for replicate, drawn in enumerate(patient_weights(names.size, 3, seed=1)):
+    for replicate, weights in enumerate(patient_weights(names.size, 3, seed=1)):
         rows = np.concatenate(
-            [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), drawn)]
+            [np.flatnonzero(index == patient) for patient in np.repeat(np.arange(names.size), weights)]
         )
         expected = roc_auc_score(labels[rows], scores[0, rows])
         assert bootstrapped.replicates[replicate, 0] == pytest.approx(expected, abs=1e-12)
@@ -61,7 +61,7 @@ def test_interval_and_error_are_those_of_the_replicates():
     np.testing.assert_allclose(bootstrapped.estimates.se, bootstrapped.replicates.std(axis=0, ddof=1))
 
 
-def test_where_little_is_misplaced_the_interval_counts_patients():
+def test_near_perfect_separation_the_interval_counts_patients():
     """Perfect scores vary in no replicate; ten images of a patient are no ten patients."""
     labels = np.repeat([1.0, 0.0], [12, 60])
     few = bootstrap_auc(labels, labels, np.arange(72), n_replicates=50).estimates
@@ -88,7 +88,7 @@ def test_images_of_a_patient_are_not_independent():
     np.testing.assert_allclose(clustered.estimates.se / ignoring.estimates.se, 2, rtol=0.1)
 
 
-def test_it_is_a_function_of_the_seed():
+def test_the_bootstrap_depends_only_on_the_seed():
     labels, scores, patients = sample(6)
     one, same, other = (bootstrap_auc(labels, scores, patients, 50, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(one.replicates, same.replicates)
@@ -122,7 +122,7 @@ def test_weights_are_multinomial(n_patients):
         ([np.nan] * 4, [0, 1, 2, 3], NO_DATA),
     ],
 )
-def test_too_little_to_resample(labels, patients, reason):
+def test_too_few_patients_to_resample_have_a_reason(labels, patients, reason):
     bootstrapped = bootstrap_auc(np.array(labels, dtype=float), np.arange(4.0), np.array(patients), 20)
     assert bootstrapped.estimates.reason.tolist() == [reason]
     assert np.isnan(
@@ -148,7 +148,7 @@ def test_wrong_input_is_refused():
     assert (bootstrap_auc(labels, scores, patients, 20).estimates.reason == INFINITE_SCORE).all()
 
 
-def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_draws():
+def test_replicates_of_two_tasks_drawn_from_all_patients_use_the_same_draws():
     rng = np.random.default_rng(8)
     labels = (rng.random((80, 2)) < 0.4).astype(np.float32)
     labels[rng.random((80, 2)) < 0.3] = np.nan
@@ -164,7 +164,7 @@ def test_drawn_from_all_patients_the_replicates_of_two_tasks_are_of_the_same_dra
         assert bootstrapped.n_patients == names.size
 
 
-def test_random_bits_are_those_of_splitmix64():
+def test_random_bits_equal_splitmix64():
     """The first outputs of the reference implementation (Vigna 2015) for the seed 1234567."""
     step, published = 0x9E3779B97F4A7C15, (6457827717110365317, 3203168211198807973, 9817491932198370423)
     states = [np.uint64((1234567 + k * step) % 2**64) for k in (1, 2, 3)]

@@ -52,7 +52,7 @@ def test_bins_keep_ties_together_and_lose_no_image(seed, decimals, n_bins, n):
     assert float(together) == pytest.approx(float(parts.score), abs=1e-12)
 
 
-def test_parts_of_brier_are_murphys_where_forecasts_are_few():
+def test_the_parts_of_the_brier_score_equal_murphys_for_few_forecasts():
     rng = np.random.default_rng(2)
     p = np.repeat([0.1, 0.3, 0.6, 0.9], 200)
     labels = (rng.random(800) < p * 0.8).astype(float)
@@ -64,7 +64,7 @@ def test_parts_of_brier_are_murphys_where_forecasts_are_few():
     )
 
 
-def test_calibration_error_knows_planted_miscalibration():
+def test_the_calibration_error_finds_planted_miscalibration():
     rng = np.random.default_rng(3)
     p = rng.random(200_000) * 0.5
     honest = (rng.random(p.size) < p).astype(float)
@@ -73,7 +73,7 @@ def test_calibration_error_knows_planted_miscalibration():
     assert float(curve_error(reliability_curve(shifted, p)).value) == pytest.approx(0.2, abs=0.006)
 
 
-def test_columns_and_gaps():
+def test_columns_are_computed_separately_without_missing_values():
     labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), sample(6), strict=True))
     labels[:100, 1], p[100:150, 1], labels[:, 2] = np.nan, np.nan, np.nan
     alone = slice(150, None), 1
@@ -104,12 +104,12 @@ def test_logits_are_refused():
         brier_of(binned(np.array([0, 1]), np.array([-1.0, 3])))
 
 
-def test_ties_go_where_their_middle_lies():
+def test_ties_go_to_the_bin_of_their_middle():
     p = np.repeat([0.1, 0.2], [40, 60])
     assert reliability_curve(np.zeros(100), p, n_bins=2).observed.n.tolist() == [40, 60]
 
 
-def test_there_are_ten_bins_where_no_number_is_given():
+def test_the_default_is_ten_bins():
     draw = np.random.default_rng(0)
     probabilities = draw.random(500)
     bins = binned((draw.random(500) < probabilities).astype(float), probabilities)

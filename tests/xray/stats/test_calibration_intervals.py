@@ -41,7 +41,7 @@ def test_line_and_intercept_equal_statsmodels_where_patients_have_one_image():
     assert measures["brier"].value == pytest.approx(brier_score_loss(label, expit(x)))
 
 
-def test_intervals_are_those_of_clusters_where_patients_have_several():
+def test_intervals_are_clustered_by_patient():
     label, x, patients = world(images=4)
     measures = calibration_measures(label, x, patients).measures
     design = np.column_stack([np.ones(len(x)), x])
@@ -56,7 +56,7 @@ def test_intervals_are_those_of_clusters_where_patients_have_several():
     expected = np.column_stack([peer.params, peer.params - half, peer.params + half])
     np.testing.assert_allclose(bounds(measures, "intercept", "slope"), expected, rtol=1e-5)
     twice = [np.concatenate([part, part]) for part in (label, x, patients)]
-    doubled, once = (calibration_measures(*given).measures for given in (twice, (label, x, patients)))
+    doubled, once = (calibration_measures(*arguments).measures for arguments in (twice, (label, x, patients)))
     np.testing.assert_allclose(bounds(doubled, "slope", "brier"), bounds(once, "slope", "brier"), rtol=1e-9)
 
 
@@ -83,7 +83,7 @@ def test_intervals_cover_what_was_planted(images):
     assert ((shares > 0.9) & (shares < 0.99)).all()
 
 
-def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
+def test_bounds_after_recalibration_cover_the_maps_performance_on_new_images():
     """Its slope on further images is the true one over its own; cross-fitted, the slope is near 1 whatever that is."""
     random, covered = np.random.default_rng(3), []
     further = world(n=20_000, seed=99)[1]
@@ -96,8 +96,8 @@ def test_bounds_after_hold_what_the_map_of_all_images_does_further_on():
             measures["slope"].value ** 2
         )
         error = np.abs(expit(-0.5 + 0.7 * further) - expit(calibration.apply(further))).mean()
-        held = [measures["slope"].lower <= 0.7 / calibration.slope <= measures["slope"].upper]
-        covered.append([*held, measures["ece"].lower <= error <= measures["ece"].upper])
+        covers = [measures["slope"].lower <= 0.7 / calibration.slope <= measures["slope"].upper]
+        covered.append([*covers, measures["ece"].lower <= error <= measures["ece"].upper])
     slope, ece = np.mean(covered, axis=0)
     assert 0.91 < slope < 0.985
     assert ece > 0.95
@@ -108,7 +108,7 @@ def test_difference_of_brier_is_paired():
     same = brier_difference(label, x, x, patients)
     assert (same.value, same.lower, same.upper) == (0, 0, 0)
     better = brier_difference(label, x, -0.5 + 0.7 * x, patients)
-    scores = [brier_score_loss(label, expit(each)) for each in (x, -0.5 + 0.7 * x)]
+    scores = [brier_score_loss(label, expit(logits)) for logits in (x, -0.5 + 0.7 * x)]
     assert better.value == pytest.approx(scores[1] - scores[0])
     assert better.upper < 0
 
@@ -121,7 +121,7 @@ def test_difference_of_brier_is_paired():
         ([0, 0, 1, 1], [0, 1, 2, 3], SEPARATED, {"brier", "ece", "in the large"}),
     ],
 )
-def test_what_is_not_defined_says_why(label, x, reason, defined):
+def test_undefined_values_have_a_reason(label, x, reason, defined):
     measures = calibration_measures(
         np.array(label, dtype=float), np.array(x, dtype=float), np.arange(len(label))
     )

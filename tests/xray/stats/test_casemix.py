@@ -8,7 +8,7 @@ from sklearn.metrics import roc_auc_score
 from xray.stats.casemix import odds_of_site, weighted_auc
 
 
-def test_weighted_auc_is_that_of_sklearn_with_ties():
+def test_the_weighted_auc_equals_scikit_learn_with_ties():
     rng = np.random.default_rng(0)
     labels = (rng.random(400) < 0.3).astype(float)
     scores = np.round(rng.normal(size=400) + labels, 1)
@@ -43,7 +43,7 @@ def test_weights_are_the_odds_of_penalised_logistic_regression(apart):
     np.testing.assert_allclose(of_b, np.minimum(1 / at_b / (1 / at_b).mean(), 30), rtol=1e-4)
 
 
-def test_log_odds_beyond_twelve_count_as_twelve():
+def test_log_odds_are_limited_to_twelve():
     rng = np.random.default_rng(4)
     far = np.array([[60.0], [50.0]])
     a, b = np.r_[rng.normal(size=(1500, 1)), far], np.r_[rng.normal(8, 1, size=(1500, 1)), -far]
@@ -51,11 +51,11 @@ def test_log_odds_beyond_twelve_count_as_twelve():
     assert odds[0].max() > 20
     assert odds[1].min() < -20
     for weights, of in zip(odds_of_site(a, b), (odds[0], -odds[1]), strict=True):
-        wanted = np.exp(np.clip(of, -12, 12))
-        np.testing.assert_allclose(weights, np.minimum(wanted / wanted.mean(), 30), rtol=1e-3)
+        expected = np.exp(np.clip(of, -12, 12))
+        np.testing.assert_allclose(weights, np.minimum(expected / expected.mean(), 30), rtol=1e-3)
 
 
-def test_what_is_known_of_one_image_or_none_weighs_nothing():
+def test_a_covariate_known_for_at_most_one_image_gets_no_weight():
     a, b = np.full((30, 2), np.nan), np.full((20, 2), np.nan)
     a[3, 1] = 5.0
     np.testing.assert_allclose(np.concatenate(odds_of_site(a, b)), 1)
@@ -80,6 +80,6 @@ def test_sites_with_nothing_in_common_have_finite_weights_and_few_effective_imag
     assert weighted_auc(rng.normal(size=500), labels, of_a).effective < 0.05
 
 
-def test_a_column_without_spread_says_nothing():
+def test_a_constant_column_gets_no_weight():
     of_a, of_b = odds_of_site(np.ones((10, 1)), np.ones((20, 1)))
     np.testing.assert_allclose(np.r_[of_a, of_b], 1)

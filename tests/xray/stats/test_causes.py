@@ -27,16 +27,16 @@ def evidence(seed=3, families=()):
 
 def of(*probability, alike=True, **parts):
     """Verdict on the first finding of a pair, had it these probabilities."""
-    found = evidence()
-    n = found.tasks.size
-    known = Causes(
+    gathered = evidence()
+    n = gathered.tasks.size
+    answers = Causes(
         np.tile(np.array(probability, dtype=float), (n, 1)), np.zeros((n, 4)), np.full((n, 4), -0.1), np.full((n, 4), 0.1),
         np.full(n, alike), np.ones(n),
         {"the drop": np.tile([0.3, 0.3, 0.0, 0.3], (n, 1)), "prevalences": np.tile([0.01, 0.4, 0.5, 0.2], (n, 1)),
          "the case mix": np.tile([0.07, 0.2, 0.04, 0.0], (n, 1))},
     )  # fmt: skip
-    found = replace(found, fewest=np.full(n, parts.pop("fewest", 50)), **parts.pop("changes", {}))
-    return decide(found, known, **parts)[int(found.tasks[0])]
+    gathered = replace(gathered, fewest=np.full(n, parts.pop("fewest", 50)), **parts.pop("changes", {}))
+    return decide(gathered, answers, **parts)[int(gathered.tasks[0])]
 
 
 def test_a_cause_is_named_where_a_false_claim_would_cost_less_than_missing_it():
@@ -57,17 +57,17 @@ def test_none_is_said_where_every_cause_is_unlikely():
 
 
 def test_causes_do_not_exclude_each_other():
-    found = of(0.95, 0.02, 0.97, 0.93)
-    assert found.code == "image + prevalence + label"
-    assert found.causes == {"image", "prevalence", "label"}
-    assert found.assumption.count(";") == 2
+    decision = of(0.95, 0.02, 0.97, 0.93)
+    assert decision.code == "image + prevalence + label"
+    assert decision.causes == {"image", "prevalence", "label"}
+    assert decision.assumption.count(";") == 2
 
 
-def test_what_is_open_beside_a_named_cause_is_said_with_what_would_settle_it():
-    found = of(0.95, 0.02, 0.02, 0.5)
-    assert found.code == "image"
-    assert "whether label too is open" in found.basis
-    assert verdict.RELABEL in found.resolve
+def test_open_causes_beside_a_named_one_are_listed_with_what_would_settle_them():
+    decision = of(0.95, 0.02, 0.02, 0.5)
+    assert decision.code == "image"
+    assert "whether label too is open" in decision.basis
+    assert verdict.RELABEL in decision.resolve
     assert of(0.95, 0.02, 0.02, 0.02).resolve == ""
 
 
@@ -82,21 +82,21 @@ def test_what_is_open_beside_a_named_cause_is_said_with_what_would_settle_it():
         ((0, 0, 0, 0.5), {}, verdict.RELABEL),
     ],
 )
-def test_what_would_settle_it_follows_from_what_is_open(probability, changes, step):
-    found = of(*probability, changes=changes)
-    assert found.code == "cannot tell"
-    assert step in found.resolve
+def test_the_next_step_depends_on_the_open_causes(probability, changes, step):
+    decision = of(*probability, changes=changes)
+    assert decision.code == "cannot tell"
+    assert step in decision.resolve
 
 
 @pytest.mark.parametrize(("overlap", "step"), [(0.04, verdict.COMPARABLE), (0.06, verdict.RELABEL)])
-def test_sites_with_too_little_in_common_are_to_be_compared_in_part(overlap, step):
+def test_sites_with_too_little_overlap_are_to_be_compared_in_part(overlap, step):
     columns = evidence().columns
     one, two = "case mix overlap a", "case mix overlap b"
     own = {**columns, one: np.full_like(columns[one], overlap), two: np.full_like(columns[two], 0.9)}
     assert of(0, 0.5, 0, 0, changes={"columns": own}).resolve == step
 
 
-def test_why_is_the_evidence_that_moves_the_probability():
+def test_the_reasons_are_the_evidence_that_moves_the_probability():
     assert of(0.95, 0, 0, 0).basis == "image: the drop and the case mix"
     assert of(0, 0.95, 0, 0).basis == "population: prevalences and the drop"
     assert of(0, 0, 0.95, 0).basis == "prevalence: prevalences"
@@ -129,22 +129,22 @@ def same_images(loss, se=0.01, fewest=30, whole=False, **parts):
     )
 
 
-def test_images_that_both_labelled_measure_what_labels_cost():
-    found = same_images(0.06)
-    assert found.probability[3] == pytest.approx(norm.cdf(3))
-    assert found.share[3] == 0.06
-    assert found.upper[3] - found.share[3] == pytest.approx(2.04523 * 0.01, abs=1e-6)
-    assert found.code == "label"
-    assert "same images" in found.basis
+def test_images_labelled_by_both_measure_the_loss_by_labels():
+    decision = same_images(0.06)
+    assert decision.probability[3] == pytest.approx(norm.cdf(3))
+    assert decision.share[3] == 0.06
+    assert decision.upper[3] - decision.share[3] == pytest.approx(2.04523 * 0.01, abs=1e-6)
+    assert decision.code == "label"
+    assert "same images" in decision.basis
     assert same_images(0.01).probability[3] == pytest.approx(norm.cdf(-2))
     assert same_images(0.06, fewest=29).probability[3] == 0.5
 
 
 def test_where_all_images_are_the_same_nothing_else_can_differ():
-    found = same_images(0.1, whole=True, alike=False)
-    assert found.code == "label"
-    np.testing.assert_array_equal(found.probability[:3], 0)
-    np.testing.assert_array_equal(found.share[:3], 0)
+    decision = same_images(0.1, whole=True, alike=False)
+    assert decision.code == "label"
+    np.testing.assert_array_equal(decision.probability[:3], 0)
+    np.testing.assert_array_equal(decision.share[:3], 0)
     assert same_images(0.0, se=0.005, whole=True).code == "none"
 
 
@@ -154,17 +154,17 @@ def test_a_reread_is_a_paired_difference_of_aucs_with_patients_as_units():
     truth = (rng.random(n) < 0.3).astype(float)
     scores = 2 * truth + rng.normal(size=n)
     other = np.where(rng.random(n) < 0.15, 1 - truth, truth)
-    found = reread(scores, truth, other, np.arange(n), whole=False)
-    assert found.loss == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(other, scores))
-    drawn = []
+    measured = reread(scores, truth, other, np.arange(n), whole=False)
+    assert measured.loss == pytest.approx(roc_auc_score(truth, scores) - roc_auc_score(other, scores))
+    replicates = []
     for _ in range(300):
         at = rng.integers(n, size=n)
-        drawn.append(roc_auc_score(truth[at], scores[at]) - roc_auc_score(other[at], scores[at]))
-    assert found.se == pytest.approx(np.std(drawn), rel=0.15)
-    assert found.fewest == min(truth.sum(), other.sum())
+        replicates.append(roc_auc_score(truth[at], scores[at]) - roc_auc_score(other[at], scores[at]))
+    assert measured.se == pytest.approx(np.std(replicates), rel=0.15)
+    assert measured.fewest == min(truth.sum(), other.sum())
     twice = reread(*(np.tile(of, 2) for of in (scores, truth, other, np.arange(n))), whole=False)
-    assert twice.se == pytest.approx(found.se)
-    assert twice.fewest == found.fewest
+    assert twice.se == pytest.approx(measured.se)
+    assert twice.fewest == measured.fewest
 
 
 def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
@@ -175,7 +175,7 @@ def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
         (scores + rng.normal(size=n) > 0.4).astype(float),
         (scores + rng.normal(size=n) > 0.2).astype(float),
     )
-    found = reread(scores, by_a, by_b, patients, whole=False)
+    measured = reread(scores, by_a, by_b, patients, whole=False)
     influence = np.zeros(n)
     for labels, sign in ((by_a, 1), (by_b, -1)):
         auc = roc_auc_score(labels, scores)
@@ -184,39 +184,39 @@ def test_the_error_of_a_reread_is_the_sum_of_each_patients_influence():
             for i in np.flatnonzero(own):
                 beats = ((scores[i] > other) + 0.5 * (scores[i] == other)).mean()
                 influence[i] += sign * ((beats if value else 1 - beats) - auc) / own.sum()
-    assert found.se == pytest.approx(np.sqrt((np.bincount(patients, influence) ** 2).sum()))
+    assert measured.se == pytest.approx(np.sqrt((np.bincount(patients, influence) ** 2).sum()))
 
 
-def test_two_labellers_of_one_mind_cost_nothing():
+def test_two_labellers_who_agree_cost_nothing():
     truth = np.repeat([1.0, 0.0], 50)
-    found = reread(np.arange(100.0), truth, truth, np.arange(100), whole=True)
-    assert found.loss == 0
-    assert found.se == pytest.approx(0.25 / 51)
+    measured = reread(np.arange(100.0), truth, truth, np.arange(100), whole=True)
+    assert measured.loss == 0
+    assert measured.se == pytest.approx(0.25 / 51)
     assert reread(np.arange(100.0), truth, np.ones(100), np.arange(100), whole=True) is None
 
 
-def test_nothing_changed_is_the_smallest_p_times_how_many_there_are():
-    found = evidence()
-    p = changed(found)
-    t = found.tasks
+def test_the_p_value_of_no_change_is_the_smallest_times_the_number_of_tests():
+    gathered = evidence()
+    p = changed(gathered)
+    t = gathered.tasks
     every = np.stack(
-        [found.parts.drop.p[t], found.prevalence_p, found.images_p, found.companions_p, found.parts.transfer.p[t],
-         found.parts.intrinsic.p[t], found.meaning_p]
+        [gathered.parts.drop.p[t], gathered.prevalence_p, gathered.images_p, gathered.companions_p,
+         gathered.parts.transfer.p[t], gathered.parts.intrinsic.p[t], gathered.meaning_p]
     )  # fmt: skip
     np.testing.assert_allclose(p, np.minimum(1, 7 * every.min(axis=0)))
-    bare = changed(replace(found, witness=False))
+    bare = changed(replace(gathered, witness=False))
     np.testing.assert_allclose(bare, np.minimum(1, 4 * every[:4].min(axis=0)))
     assert adjusted([0.01, 0.02, 0.9]) == pytest.approx([0.03, 0.03, 0.9])
 
 
 def test_a_pair_is_judged_from_its_scores():
     world = draw_world(3, ())
-    found, said = judge(world.a, world.b)
-    assert list(said) == found.tasks.tolist()
-    again = verdicts(found)
-    assert {task: v.code for task, v in said.items()} == {task: v.code for task, v in again.items()}
-    np.testing.assert_allclose(said[int(found.tasks[0])].probability, causes(found).probability[0])
-    assert len(CAUSES) == len(said[0].probability)
+    answers, decisions = judge(world.a, world.b)
+    assert list(decisions) == answers.tasks.tolist()
+    again = verdicts(answers)
+    assert {task: v.code for task, v in decisions.items()} == {task: v.code for task, v in again.items()}
+    np.testing.assert_allclose(decisions[int(answers.tasks[0])].probability, causes(answers).probability[0])
+    assert len(CAUSES) == len(decisions[0].probability)
 
 
 def test_at_the_limit_itself_a_cause_is_named_and_is_ruled_out():
@@ -229,13 +229,13 @@ def test_at_the_limit_itself_a_cause_is_named_and_is_ruled_out():
     ("weight", "words"), [(0.05, "the drop"), (0.049, "no single evidence, all together")]
 )
 def test_evidence_is_named_that_moves_the_probability_by_a_twentieth(weight, words):
-    found = evidence()
-    n = found.tasks.size
-    known = Causes(
+    gathered = evidence()
+    n = gathered.tasks.size
+    answers = Causes(
         np.tile([0.9, 0, 0, 0], (n, 1)), *np.zeros((3, n, 4)), np.full(n, True), np.ones(n),
         {"the drop": np.full((n, 4), weight)},
     )  # fmt: skip
-    assert decide(found, known)[int(found.tasks[0])].basis == f"image: {words}"
+    assert decide(gathered, answers)[int(gathered.tasks[0])].basis == f"image: {words}"
 
 
 def planned(difference, se=0.01, readers=1):
@@ -248,7 +248,7 @@ def piped(cost, se=0.01):
     return {int(evidence().tasks[0]): Through(of_pictures, np.full(4, 0.1))}
 
 
-def test_of_an_unlike_case_is_said_what_was_measured_from_the_same_probability_on():
+def test_an_unlike_case_reports_measured_causes_from_the_same_probability():
     for rest, parts, step in (
         ("label", {"again": planned(0.03)}, verdict.PIPELINE),
         ("image", {"through": piped(0.03)}, verdict.RELABEL),
@@ -266,15 +266,15 @@ def test_of_an_unlike_case_is_said_what_was_measured_from_the_same_probability_o
     assert larger.resolve == ""
 
 
-def test_images_that_both_labelled_stand_beside_reads_unless_they_are_all():
+def test_images_labelled_by_both_count_beside_reads_unless_they_are_complete():
     task = int(evidence().tasks[0])
     both = {"again": planned(0.05, readers=2), "through": piped(0.06)}
     for whole, none in ((False, False), (True, True)):
-        found = of(0.5, 0.5, 0.5, 0.5, rereads={task: Reread(0.07, 0.01, 40, whole)}, **both)
-        assert (found.again is None, found.through is None) == (none, none)
-        assert found.share[3] == 0.07
-        assert found.share[0] == (0 if whole else 0.06)
-        assert "measured on the same images" in found.basis
+        decision = of(0.5, 0.5, 0.5, 0.5, rereads={task: Reread(0.07, 0.01, 40, whole)}, **both)
+        assert (decision.again is None, decision.through is None) == (none, none)
+        assert decision.share[3] == 0.07
+        assert decision.share[0] == (0 if whole else 0.06)
+        assert "measured on the same images" in decision.basis
     few = of(0.5, 0.5, 0.5, 0.5, rereads={task: Reread(0.07, 0.01, 29, False)}, **both)
     assert few.share[3] == 0.05
     assert "(2 readers)" in of(0, 0, 0, 0.9, again=planned(0.1, readers=2)).basis
@@ -285,24 +285,24 @@ def test_reads_that_could_not_be_used_change_nothing():
     none = {
         int(evidence().tasks[0]): Again(Measured(*(np.nan,) * 7, 9, "fewer than two reads of a stratum"), 1)
     }
-    found = of(0.9, 0, 0, 0, again=none)
-    assert (found.again, found.before, found.code) == (None, None, "image")
+    decision = of(0.9, 0, 0, 0, again=none)
+    assert (decision.again, decision.before, decision.code) == (None, None, "image")
 
 
-def test_what_is_measured_rests_on_the_measure():
-    named = of(0.9, 0.9, 0.9, 0.9, through=piped(0.2), again=planned(0.2))
-    assert "image" in named.code
-    assert "label" in named.code
-    assert verdict.RESTS_ON["label"] not in named.assumption
-    assert verdict.RESTS_ON["image"] not in named.assumption
-    assert verdict.HOLDS in named.assumption
+def test_a_measured_cause_cites_its_measurement():
+    decision = of(0.9, 0.9, 0.9, 0.9, through=piped(0.2), again=planned(0.2))
+    assert "image" in decision.code
+    assert "label" in decision.code
+    assert verdict.RESTS_ON["label"] not in decision.assumption
+    assert verdict.RESTS_ON["image"] not in decision.assumption
+    assert verdict.HOLDS in decision.assumption
     assert of(0.9, 0, 0, 0).assumption == verdict.RESTS_ON["image"]
     assert of(0, 0, 0, 0.9).assumption == verdict.RESTS_ON["label"]
 
 
 @pytest.mark.parametrize("overlap", [0.05, 0.049])
 @pytest.mark.parametrize("site", "ab")
-def test_less_than_a_twentieth_in_common_is_too_little_at_either_site(overlap, site):
+def test_an_overlap_below_a_twentieth_at_either_site_is_too_little(overlap, site):
     columns = {name: of.copy() for name, of in evidence().columns.items()}
     for name in "ab":
         columns[f"case mix overlap {name}"][:] = overlap if name == site else 0.5
@@ -310,33 +310,33 @@ def test_less_than_a_twentieth_in_common_is_too_little_at_either_site(overlap, s
     assert of(0, 0.5, 0, 0, changes={"columns": columns}).resolve == step
 
 
-def test_what_would_settle_it_is_not_what_was_done():
+def test_the_next_step_is_never_one_already_taken():
     open_ = (0.5, 0.5, 0.5, 0.5)
     assert of(*open_).resolve == f"{verdict.RELABEL}, or {verdict.PIPELINE}, or {verdict.MORE}"
-    found = evidence()
+    gathered = evidence()
     unsure = Causes(
-        np.full((found.tasks.size, 4), 0.5), *np.zeros((3, found.tasks.size, 4)), np.full(found.tasks.size, True),
-        np.ones(found.tasks.size), {},
+        np.full((gathered.tasks.size, 4), 0.5), *np.zeros((3, gathered.tasks.size, 4)), np.full(gathered.tasks.size, True),
+        np.ones(gathered.tasks.size), {},
     )  # fmt: skip
-    task = int(found.tasks[0])
+    task = int(gathered.tasks[0])
     for again, through, steps in (
         (planned(0.03, 0.03), None, {verdict.READ_MORE, verdict.PIPELINE}),
         (None, piped(0.03, 0.03), {verdict.RELABEL, verdict.MORE_PIPELINE, verdict.COMPARABLE}),
     ):
-        said = decide(found, unsure, 50.0, None, again, through)[task].resolve
-        named = {step for step in said.split(", or ") if step != verdict.MORE}
-        assert named <= steps
-        assert (verdict.RELABEL not in said) if again else (verdict.PIPELINE not in said)
-    bare = replace(found, covariates=False, witness=False)
-    said = decide(bare, unsure, 2.0)[task].resolve
-    assert said == ", or ".join(
+        advice = decide(gathered, unsure, 50.0, None, again, through)[task].resolve
+        named_steps = {step for step in advice.split(", or ") if step != verdict.MORE}
+        assert named_steps <= steps
+        assert (verdict.RELABEL not in advice) if again else (verdict.PIPELINE not in advice)
+    bare = replace(gathered, covariates=False, witness=False)
+    advice = decide(bare, unsure, 2.0)[task].resolve
+    assert advice == ", or ".join(
         [verdict.RELABEL, verdict.WITNESS, verdict.PIPELINE, verdict.COVARIATES, verdict.MORE]
     )
 
 
 def test_labels_that_differ_and_cost_the_same_have_an_error():
     scores, patients = np.array([5.0, 4, 3, 2, 1]), np.arange(5)
-    found = reread(scores, np.array([1.0, 1, 0, 0, 0]), np.array([1.0, 1, 1, 0, 0]), patients, whole=False)
-    assert found.loss == 0
-    assert found.se > 0
+    measured = reread(scores, np.array([1.0, 1, 0, 0, 0]), np.array([1.0, 1, 1, 0, 0]), patients, whole=False)
+    assert measured.loss == 0
+    assert measured.se > 0
     assert reread(scores, np.full(5, np.nan), np.ones(5), patients, whole=False) is None

@@ -22,8 +22,8 @@ def world(n=400, seed=0, shift=1.2, prevalence=0.3):
 
 def measures(label, score, threshold, prevalence=None):
     """By hand, from the four cells."""
-    called, positive = score >= threshold, label == 1
-    se, sp = called[positive].mean(), (~called[~positive]).mean()
+    calls, positive = score >= threshold, label == 1
+    se, sp = calls[positive].mean(), (~calls[~positive]).mean()
     share = positive.mean() if prevalence is None else prevalence
     rate = share * se + (1 - share) * (1 - sp)
     npv = (1 - share) * sp / (1 - rate) if rate < 1 else np.nan
@@ -31,10 +31,10 @@ def measures(label, score, threshold, prevalence=None):
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
+def test_no_other_threshold_beats_the_selected_one(goal):
     label, score, patients = world()
-    wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
-    choice = choose(label, score, patients, goal, wanted, replicates=50)
+    goal_value = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
+    choice = choose(label, score, patients, goal, goal_value, replicates=50)
     every = {t: measures(label, score, t) for t in np.unique(score)}
     reach = {
         "sensitivity": lambda t: every[t][SE] >= 0.9,
@@ -46,23 +46,23 @@ def test_the_threshold_is_the_one_that_every_other_would_lose_to(goal):
         _, _, cuts = roc_curve(label, score, drop_intermediate=False)
         best = max(cuts[1:], key=lambda t: (round(every[t][SE] + every[t][SP], 12), t))
     else:
-        there = [t for t in every if reach[goal](t)]
-        best = max(there) if goal == "sensitivity" else min(there)
+        thresholds = [t for t in every if reach[goal](t)]
+        best = max(thresholds) if goal == "sensitivity" else min(thresholds)
     assert choice.threshold == best
     np.testing.assert_allclose(choice.apparent, every[best], rtol=0, atol=1e-12)
     assert (choice.n, choice.n_pos) == (400, int(label.sum()))
 
 
-def test_prevalence_of_elsewhere_changes_predictive_values_only():
+def test_another_prevalence_changes_only_predictive_values():
     label, score, patients = world()
-    here = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
+    own = choose(label, score, patients, "sensitivity", 0.9, replicates=50)
     rare = choose(label, score, patients, "sensitivity", 0.9, 0.02, replicates=50)
-    assert rare.threshold == here.threshold
-    np.testing.assert_allclose(rare.apparent, measures(label, score, here.threshold, 0.02), atol=1e-12)
-    assert rare.apparent[PPV] < here.apparent[PPV]
+    assert rare.threshold == own.threshold
+    np.testing.assert_allclose(rare.apparent, measures(label, score, own.threshold, 0.02), atol=1e-12)
+    assert rare.apparent[PPV] < own.apparent[PPV]
 
 
-def test_choosing_flatters_and_the_flattery_is_taken_off():
+def test_the_optimism_of_choosing_a_threshold_is_removed():
     """Of scores that mean nothing Youden's point seems to have some worth; less its optimism it has about none."""
     random = np.random.default_rng(3)
     seems, does = [], []
@@ -75,7 +75,7 @@ def test_choosing_flatters_and_the_flattery_is_taken_off():
     assert abs(np.mean(does)) < 0.07
 
 
-def test_repeated_images_are_not_more_patients():
+def test_repeated_images_do_not_count_as_more_patients():
     label, score, patients = world(150)
     once = choose(label, score, patients, "sensitivity", 0.9)
     again = choose(np.tile(label, 3), np.tile(score, 3), np.tile(patients, 3), "sensitivity", 0.9)
@@ -89,15 +89,15 @@ def test_repeated_images_are_not_more_patients():
 
 
 @pytest.mark.parametrize(
-    ("label", "score", "goal", "wanted", "reason"),
+    ("label", "score", "goal", "value", "reason"),
     [
         ([1, 1, np.nan], [1, 2, 3], "youden", 0, "one class"),
         ([1, 0, 1, 0], [0, 1, 0, 1], "youden", 0, "out of reach on these images"),
         ([1, 0, 0, 0], [0, 1, 1, 1], "ppv", 0.9, "out of reach on these images"),
     ],
 )
-def test_what_can_not_be_reached_is_said(label, score, goal, wanted, reason):
-    choice = choose(np.array(label, float), np.array(score, float), np.arange(len(label)), goal, wanted)
+def test_an_unreachable_goal_has_a_reason(label, score, goal, value, reason):
+    choice = choose(np.array(label, float), np.array(score, float), np.arange(len(label)), goal, value)
     assert choice.reason == reason
     assert np.isnan(choice.threshold)
     assert len(choice.value) == len(MEASURES)
@@ -143,13 +143,13 @@ def test_bounds_of_a_share_are_binomial_wherever_the_threshold_lies():
     assert (lower[SP], upper[SP]) == pytest.approx(beta(109, 12).interval(0.95), abs=1e-9)
 
 
-def test_given_both_classes_the_rest_follows_from_a_prevalence():
+def test_predictive_values_follow_from_both_classes_and_the_prevalence():
     """Against what a simulation of both classes' shares gives."""
     random = np.random.default_rng(9)
     label = np.repeat([True, False], [200, 600])
-    called = random.random(800) < np.where(label, 0.8, 0.1)
-    value, lower, upper = shares_at(label, called, np.arange(800), 0, prevalence=0.02)
-    k, n = np.array([(label & called).sum(), (~label & ~called).sum()]), np.array([200, 600])
+    calls = random.random(800) < np.where(label, 0.8, 0.1)
+    value, lower, upper = shares_at(label, calls, np.arange(800), 0, prevalence=0.02)
+    k, n = np.array([(label & calls).sum(), (~label & ~calls).sum()]), np.array([200, 600])
     se, sp = (random.beta(k[i] + 0.5, n[i] - k[i] + 0.5, size=200_000) for i in (0, 1))
     rate = 0.02 * se + 0.98 * (1 - sp)
     for index, drawn_values in ((PPV, 0.02 * se / rate), (NPV, 0.98 * sp / (1 - rate)), (RATE, rate)):
@@ -159,26 +159,26 @@ def test_given_both_classes_the_rest_follows_from_a_prevalence():
         assert lower[index] < value[index] < upper[index]
 
 
-def test_a_quantile_lies_between_scores_as_often_as_the_binomial_says():
+def test_intervals_of_a_quantile_have_binomial_coverage():
     """Ranks of whole numbers cover with the probability that binomial counts have."""
-    n, wanted = 200, 0.3
+    n, level = 200, 0.3
     scores = np.arange(n, 0, -1.0)
-    lower, upper = quantile_bounds(scores, wanted, n, (1.0, n))
+    lower, upper = quantile_bounds(scores, level, n, (1.0, n))
     first, last = n + 1 - upper, n + 1 - lower  # ranks from the highest
-    covers = binom.cdf(np.floor(last) - 1, n, wanted) - binom.cdf(np.ceil(first) - 1, n, wanted)
-    assert covers <= 0.95 <= covers + binom.pmf(round(first), n, wanted) + binom.pmf(round(last), n, wanted)
+    covers = binom.cdf(np.floor(last) - 1, n, level) - binom.cdf(np.ceil(first) - 1, n, level)
+    assert covers <= 0.95 <= covers + binom.pmf(round(first), n, level) + binom.pmf(round(last), n, level)
     assert quantile_bounds(scores, 0.5, 4, (1.0, n)) > (1.0, n / 2)
     wide = quantile_bounds(np.array([3.0, 2.0]), 0.5, 2, (0.0, 9.0))
     assert wide == (0.0, 9.0) or (wide[0] < 2 and wide[1] > 3), "two images bound nothing between them"
 
 
-def test_a_draw_counts_its_patients_and_chooses_by_them():
+def test_a_bootstrap_draw_chooses_its_threshold_by_its_patients():
     """Against the same stream of numbers and images that are repeated."""
     label, score, patients = world(60)
     order = np.argsort(-score, kind="stable")
     label, score, patients = label[order] == 1, score[order], order // 2
     last = np.append(score[1:] != score[:-1], True)
-    positions, called = resamples(
+    positions, calls = resamples(
         label, last, patients, np.array([0, 4]), np.array([0.8, 0.0]), np.nan, 3, np.uint64(5)
     )
     state, mask, m = 5, 2**64 - 1, 30
@@ -195,7 +195,7 @@ def test_a_draw_counts_its_patients_and_chooses_by_them():
         reach = [t for t in np.unique(values) if (values[positive] >= t).mean() >= 0.8]
         assert score[positions[0, draw]] == max(reach)
         at = values >= score[positions[1, draw]]
-        assert called[1, draw].tolist() == [
+        assert calls[1, draw].tolist() == [
             (at & positive).sum(), (at & ~positive).sum(), positive.sum(), (~positive).sum()
         ]  # fmt: skip
 
@@ -235,10 +235,10 @@ def test_an_effective_number_is_less_where_few_patients_decide_it():
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_of_scores_in_steps_the_bounds_are_steps(goal):
+def test_bounds_for_discrete_scores_are_scores(goal):
     label, score, patients = world(200)
     score = np.round(score * 2) / 2
-    wanted = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
-    choice = choose(label, score, patients, goal, wanted, replicates=50)
+    goal_value = {"sensitivity": 0.9, "specificity": 0.9, "ppv": 0.6, "positive rate": 0.25}.get(goal, 0)
+    choice = choose(label, score, patients, goal, goal_value, replicates=50)
     assert {choice.lower, choice.threshold, choice.upper} <= set(score)
     assert choice.lower <= choice.threshold <= choice.upper

@@ -20,8 +20,8 @@ def sample(seed, n=500, n_patients=120, k=2):
 
 def jackknife(labels, scores, patients):
     """Each patient's positives, and each one's negatives, left out in turn; AUC by scikit-learn."""
-    used = ~np.isnan(labels)
-    labels, scores, patients = labels[used], scores[used], patients[used]
+    labelled = ~np.isnan(labels)
+    labels, scores, patients = labels[labelled], scores[labelled], patients[labelled]
     auc, names = roc_auc_score(labels, scores), np.unique(patients)
     a, b = np.zeros((2, names.size))
     for row, name in enumerate(names):
@@ -63,11 +63,11 @@ def test_one_image_per_patient_is_delong():
     np.testing.assert_allclose(
         covariance.covariance, delong_covariance(labels, scores).covariance, rtol=1e-10
     )
-    ours, theirs = clustered_auc_interval(labels, scores.T, alone), auc_interval(labels, scores.T)
-    np.testing.assert_allclose(ours.lower, theirs.lower)
+    own, expected = clustered_auc_interval(labels, scores.T, alone), auc_interval(labels, scores.T)
+    np.testing.assert_allclose(own.lower, expected.lower)
 
 
-def test_undefined():
+def test_too_few_patients_have_a_value_but_no_interval():
     scores = np.array([0.1, 0.4, 0.3, 0.2])
     estimate = clustered_auc_interval(np.array([1, 1, 0, 0]), scores, np.array([0, 0, 1, 2]))
     assert str(estimate.reason) == FEW_PATIENTS
@@ -84,15 +84,15 @@ def test_undefined():
 def test_intervals_hold_where_some_patients_have_far_more_images_than_others():
     """30 patients with positives, numbers of images with a heavy tail: Obuchowski's hold 83 to 90 %."""
     rng = np.random.default_rng(4)
-    held = []
+    covered = []
     for _ in range(250):
         images = np.minimum(np.ceil(rng.pareto(1.3, 230)), 100).astype(int)
         patients = np.repeat(np.arange(230), images)
         labels = (patients < 30).astype(float)
         noise = np.sqrt(0.7) * rng.normal(size=230)[patients] + np.sqrt(0.3) * rng.normal(size=patients.size)
         estimate = clustered_auc_interval(labels, noise + np.sqrt(2) * ndtri(0.8) * labels, patients)
-        held.append(estimate.lower <= 0.8 <= estimate.upper)
-    assert np.mean(held) >= 0.925
+        covered.append(estimate.lower <= 0.8 <= estimate.upper)
+    assert np.mean(covered) >= 0.925
 
 
 def test_paired_comparisons_have_the_variance_of_the_contrast():

@@ -13,7 +13,7 @@ from xray.stats.transfer import SiteScores
 def sites(seed=0, n=(160, 120), copies=1, slope=1.0, spread=1.0):
     """Scores of two networks and three findings; at B labels follow scores with another slope."""
     rng = np.random.default_rng(seed)
-    made = []
+    parts = []
     for at, (size, k) in enumerate(zip(n, (1.0, slope), strict=True)):
         own = spread * rng.normal(size=(size // copies, 3))
         labels = (rng.random(own.shape) < 1 / (1 + np.exp(-(1.5 * k * own - 0.3)))).astype(float)
@@ -22,18 +22,18 @@ def sites(seed=0, n=(160, 120), copies=1, slope=1.0, spread=1.0):
         one[0, 0], two[1, 0] = 30.0, -25.0  # beyond what counts
         labels[3, 1] = np.nan
         of = [np.repeat(x, copies, axis=0) for x in (labels, one, two, np.arange(len(own)) + 1000 * at)]
-        made.append(SiteScores(*of))
-    return made
+        parts.append(SiteScores(*of))
+    return parts
 
 
 def expected(a, b, task=0):
     """Wald's test of two slopes by site, from a general optimiser, by the covariance that says less, against F."""
-    known = [~np.isnan(of.labels[:, task]) for of in (a, b)]
-    y = np.concatenate([of.labels[at, task] for of, at in zip((a, b), known, strict=True)])
-    s = np.stack([np.concatenate([x[at, task] for x, at in zip(of, known, strict=True)])
+    labelled = [~np.isnan(of.labels[:, task]) for of in (a, b)]
+    y = np.concatenate([of.labels[at, task] for of, at in zip((a, b), labelled, strict=True)])
+    s = np.stack([np.concatenate([x[at, task] for x, at in zip(of, labelled, strict=True)])
                   for of in ((a.of_a, b.of_a), (a.of_b, b.of_b))])  # fmt: skip
     s = np.clip((s - s.mean(axis=1, keepdims=True)) / s.std(axis=1, keepdims=True), -5, 5)
-    site = np.repeat([-0.5, 0.5], [of.sum() for of in known])
+    site = np.repeat([-0.5, 0.5], [of.sum() for of in labelled])
     x = np.column_stack([np.ones(y.size), site, *s, *s**2, *(site * s)])
     penalty = np.array([0, 0, *[0.5] * 6])
 
@@ -46,9 +46,9 @@ def expected(a, b, task=0):
     beta = minimize(loss, np.zeros(8), jac=gradient, method="BFGS", options={"gtol": 1e-9}).x
     mean = 1 / (1 + np.exp(-x @ beta))
     inverse = np.linalg.inv((x.T * (mean * (1 - mean))) @ x + np.diag(penalty))
-    patients = np.concatenate([of.patients[at] for of, at in zip((a, b), known, strict=True)])
+    patients = np.concatenate([of.patients[at] for of, at in zip((a, b), labelled, strict=True)])
     rest = x * (y - mean)[:, None]
-    by_patient = np.array([rest[patients == who].sum(axis=0) for who in np.unique(patients)])
+    by_patient = np.array([rest[patients == patient].sum(axis=0) for patient in np.unique(patients)])
     sandwich = inverse @ (by_patient.T @ by_patient) @ inverse
     walds = [beta[6:] @ np.linalg.inv(of[6:, 6:]) @ beta[6:] for of in (sandwich, inverse)]
     fewest = min((y[site == of] == value).sum() for of in (-0.5, 0.5) for value in (0, 1))
@@ -57,7 +57,7 @@ def expected(a, b, task=0):
 
 
 @pytest.mark.parametrize(("copies", "less"), [(1, 1), (4, 0)])
-def test_meaning_is_walds_test_by_the_covariance_that_says_less(copies, less):
+def test_the_test_of_meaning_is_walds_with_the_more_cautious_covariance(copies, less):
     a, b = sites(1, n=(160 * copies, 120 * copies), copies=copies, slope=0.4)
     for task in (0, 1):
         p, by = expected(a, b, task)
@@ -68,27 +68,27 @@ def test_meaning_is_walds_test_by_the_covariance_that_says_less(copies, less):
     assert np.isnan(of_one).tolist() == [True, False, True]
 
 
-def test_meaning_of_strongly_separated_scores_converges():
+def test_the_test_of_meaning_converges_for_strongly_separated_scores():
     a, b = sites(2, slope=0.6, spread=4.0)
     assert meaning_changed(a, b, np.array([1]))[1] == pytest.approx(expected(a, b, 1)[0], rel=1e-5)
 
 
-def test_meaning_needs_six_of_each_class_and_scores_that_differ():
+def test_the_test_of_meaning_needs_six_of_each_class_and_differing_scores():
     a, b = sites(3)
     few = b.labels.copy()
     positive = np.flatnonzero(few[:, 0] == 1)
-    for kept in (5, 6, 7):
+    for n_kept in (5, 6, 7):
         few[:, 0] = 0
-        few[positive[:kept], 0] = 1
+        few[positive[:n_kept], 0] = 1
         of = SiteScores(few, b.of_a, b.of_b, b.patients)
         p = meaning_changed(a, of, np.array([0]))[0]
-        assert np.isnan(p) if kept < 6 else p == pytest.approx(expected(a, of)[0], rel=1e-4)
+        assert np.isnan(p) if n_kept < 6 else p == pytest.approx(expected(a, of)[0], rel=1e-4)
     flat = [SiteScores(of.labels, of.of_a, np.ones_like(of.of_b), of.patients) for of in (a, b)]
     assert np.isnan(meaning_changed(*flat, np.array([0]))[0])
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_companions_are_the_largest_change_of_log_odds_ratios(copies):
+def test_the_test_of_companions_uses_the_largest_change_of_log_odds_ratios(copies):
     a, b = sites(4, copies=copies, slope=0.2)
     p = companions_changed(a, b, np.arange(3))
     assert p.shape == (3,)

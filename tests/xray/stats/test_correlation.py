@@ -5,7 +5,7 @@ from scipy.stats import norm, spearmanr
 from xray.stats.correlation import spearman
 
 
-def test_the_value_is_scipys_and_the_interval_bonetts_and_wrights():
+def test_the_correlation_equals_scipy_and_the_interval_bonett_and_wright():
     rng = np.random.default_rng(0)
     x = np.round(rng.normal(size=30), 1)
     y = np.round(x + rng.normal(size=30), 1)
@@ -16,7 +16,7 @@ def test_the_value_is_scipys_and_the_interval_bonetts_and_wrights():
     assert (correlation.lower, correlation.upper) == pytest.approx(tuple(bounds))
 
 
-def test_spearmans_interval_covers():
+def test_spearmans_interval_covers_at_its_level():
     rng = np.random.default_rng(1)
     big = rng.multivariate_normal([0, 0], [[1, 0.6], [0.6, 1]], size=200_000)
     truth = spearmanr(big[:, 0], big[:, 1]).statistic
@@ -28,7 +28,7 @@ def test_spearmans_interval_covers():
     assert 0.925 < inside / 2000 < 0.975
 
 
-def test_what_is_undefined_says_why():
+def test_undefined_values_have_a_reason():
     assert spearman(np.array([1.0]), np.array([2.0])).reason == "fewer than two pairs"
     assert spearman(np.ones(5), np.arange(5)).reason == "no variance"
     correlation = spearman(np.arange(5), np.arange(5))

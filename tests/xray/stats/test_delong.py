@@ -100,7 +100,7 @@ def test_interval_covers_with_ten_positives_near_one(area):
 
 
 @pytest.mark.parametrize("perfect", [1.0, 0.0])
-def test_perfect_separation_has_an_honest_interval(perfect):
+def test_perfect_separation_has_an_interval_of_positive_width(perfect):
     labels = np.repeat([0.0, 1.0], [20, 5])
     estimate = auc_interval(labels, labels if perfect else -labels)
     assert float(estimate.value) == perfect
@@ -112,14 +112,14 @@ def test_perfect_separation_has_an_honest_interval(perfect):
     assert abs(perfect - float(more.lower if perfect else more.upper)) < abs(perfect - inner)
 
 
-def test_equal_scores_say_nothing():
+def test_constant_scores_have_an_auc_of_a_half_and_a_wide_interval():
     estimate = auc_interval(np.repeat([0, 1], 30), np.zeros(60))
     assert float(estimate.value) == 0.5
     assert estimate.lower < 0.4
     assert estimate.upper > 0.6
 
 
-def test_newcombe_bounds_solve_their_equation():
+def test_newcombes_bounds_solve_their_equation():
     value, m, n = np.array([0.0, 0.3, 0.9, 1.0]), np.array([2, 10, 50, 7]), np.array([9, 10, 400, 3])
     lower, upper = newcombe_interval(value, m, n)
     for bound, edge in ((lower, 0.0), (upper, 1.0)):
@@ -190,7 +190,7 @@ def test_paired_comparison_equals_the_contrast(decimals):
     assert float(comparison.upper - comparison.lower) == pytest.approx(2 * t.ppf(0.975) * spread)
 
 
-def test_paired_comparison_by_column_with_gaps():
+def test_paired_comparisons_are_computed_by_column_with_gaps():
     rng = np.random.default_rng(8)
     labels = np.stack([models(seed)[0] for seed in range(3)], axis=1)
     first, second = rng.normal(size=(2, 400, 3)) + labels

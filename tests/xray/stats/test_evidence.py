@@ -36,7 +36,7 @@ def test_nothing_depends_on_the_scale_of_scores():
             np.testing.assert_allclose(two.columns[name], of, rtol=1e-9, atol=1e-9, err_msg=name)
 
 
-def test_a_witness_and_covariates_add_evidence_and_change_none():
+def test_a_witness_and_covariates_add_evidence_without_changing_the_rest():
     a, b = pair(1)
     whole = gather(a, b)
     bare = gather(*(replace(of, witness=None, covariates=None) for of in (a, b)))
@@ -48,7 +48,7 @@ def test_a_witness_and_covariates_add_evidence_and_change_none():
         np.testing.assert_allclose(whole.columns[name], of, rtol=1e-9, err_msg=name)
 
 
-def test_what_stands_beside_a_finding_is_of_the_others():
+def test_evidence_beside_a_finding_comes_from_the_other_findings():
     columns = gather(*pair(2)).columns
     for name in BESIDE:
         for k in range(3):
@@ -74,7 +74,7 @@ def test_a_finding_of_one_class_is_left_out():
     assert gather(a, b).tasks.tolist() == [0, 2]
 
 
-def test_fewest_counts_patients_not_images():
+def test_the_fewest_are_counted_by_patients():
     a, b = pair(5, copies=6, n=1200)
     evidence = gather(a, b)
     units = {k: np.unique(b.patients[b.labels[:, k] == 1]).size for k in range(3)}
@@ -97,7 +97,7 @@ def test_tests_hold_their_level_where_nothing_changed(copies):
     assert np.mean(np.array(every) < 0.05) < 0.12
 
 
-def test_a_prevalence_is_no_change_of_images_and_is_implied_by_scores():
+def test_another_prevalence_is_no_change_of_images_and_scores_imply_it():
     evidence = gather(*pair(6, n=3000, prevalence=(0.6, 0.2, 0.25)))
     assert evidence.images_p.min() > 0.001
     assert evidence.prevalence_p[0] < 1e-10
@@ -106,7 +106,7 @@ def test_a_prevalence_is_no_change_of_images_and_is_implied_by_scores():
     assert abs(evidence.columns["implied - observed z"][0]) < np.arcsinh(3)
 
 
-def test_moved_and_spread_scores_are_a_change_of_images():
+def test_shifted_and_spread_scores_are_a_change_of_images():
     assert gather(*pair(7, spread=1.6)).images_all_p < 1e-6
     moved = gather(*pair(8, shift=0.8)).columns
     assert (moved["negatives mean"] > 0.4).all()
@@ -126,7 +126,7 @@ def test_normal_scores_are_quantiles_of_the_ranks_at_home():
         assert columns["positives mean"][k] == pytest.approx(moved, abs=0.02)
 
 
-def test_labels_of_another_meaning_show_in_companions_and_in_other_findings_scores():
+def test_labels_of_another_meaning_change_companions_and_scores_of_other_findings():
     a, b = pair(11)
     b.labels[:, 0] = b.labels[:, 1]
     evidence = gather(a, b)
@@ -135,10 +135,10 @@ def test_labels_of_another_meaning_show_in_companions_and_in_other_findings_scor
     assert evidence.columns["other scores"][2] < np.arcsinh(4)
 
 
-def test_who_is_verified_shows_where_labels_are_missing():
+def test_verification_bias_shows_in_missing_labels():
     a, b = pair(12)
-    chosen = b.scores[:, 0] < np.median(b.scores[:, 0])
-    b.labels[chosen, 0] = np.nan
+    low = b.scores[:, 0] < np.median(b.scores[:, 0])
+    b.labels[low, 0] = np.nan
     columns = gather(a, b).columns
     assert columns["labelled a"].tolist() == [1, 1, 1]
     assert columns["labelled b"][0] == pytest.approx(0.5, abs=0.01)
@@ -147,7 +147,7 @@ def test_who_is_verified_shows_where_labels_are_missing():
 
 
 @pytest.mark.parametrize("missing", [0, 100])
-def test_scores_that_all_lie_beyond_those_at_home_are_evidence_like_any_other(missing):
+def test_scores_beyond_all_scores_at_home_give_finite_evidence(missing):
     a, b = pair(12, shift=100.0)
     b.labels[:missing, 0] = np.nan
     evidence = gather(a, b)  # any warning is an error here
@@ -157,7 +157,7 @@ def test_scores_that_all_lie_beyond_those_at_home_are_evidence_like_any_other(mi
     assert evidence.columns["verified b"][1:].tolist() == [0, 0]
 
 
-def test_at_equal_case_mix_the_drop_of_another_mix_goes_away():
+def test_a_drop_by_case_mix_vanishes_at_equal_case_mix():
     rng = np.random.default_rng(13)
     sites = []
     for at, old in ((0, 0.2), (1, 0.8)):
@@ -175,7 +175,7 @@ def test_at_equal_case_mix_the_drop_of_another_mix_goes_away():
     assert (columns["covariates apart"] > np.log(1)).all()
 
 
-def test_a_witness_that_agrees_less_shows_in_how_both_go_together():
+def test_less_agreement_with_a_witness_shows_in_their_correlation():
     a, b = pair(14)
     noisy = replace(b, witness=np.random.default_rng(0).normal(size=b.scores.shape))
     columns = gather(a, noisy).columns
@@ -185,7 +185,7 @@ def test_a_witness_that_agrees_less_shows_in_how_both_go_together():
     np.testing.assert_allclose(columns["witness intrinsic"] + columns["witness transfer"], parts.drop.value)
 
 
-def test_what_has_a_direction_has_a_size():
+def test_directed_evidence_has_a_size():
     columns = gather(*pair(15)).columns
     assert set(SIZED) <= set(columns)
     for name in SIZED:

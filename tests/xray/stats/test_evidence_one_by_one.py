@@ -56,13 +56,13 @@ def images_per_patient(of):
     return (sizes**2).sum() / sizes.sum()
 
 
-def check(columns, k, wanted):
-    for name, value in wanted.items():
+def check(columns, k, expected):
+    for name, value in expected.items():
         assert columns[name][k] == pytest.approx(value, rel=1e-6, abs=1e-9), name
 
 
 @pytest.mark.parametrize(("prefix", "scores"), [("", "scores"), ("witness ", "witness")])
-def test_moments_of_both_classes(sites, evidence, prefix, scores):
+def test_moments_of_both_classes_equal_a_direct_computation(sites, evidence, prefix, scores):
     both = normal(sites, scores)
     for k in range(3):
         for value, name in ((1, "positives"), (0, "negatives")):
@@ -73,7 +73,9 @@ def test_moments_of_both_classes(sites, evidence, prefix, scores):
                 far = (y < middle if value else y > middle).astype(float)
                 moments.append([y.mean(), np.log(y.std()), far.mean()])
                 rest = [y - y.mean(), ((y - y.mean()) ** 2 / y.var() - 1) / 2, far - far.mean()]
-                sums = [[r[of.patients[own] == who].sum() for who in np.unique(of.patients)] for r in rest]
+                sums = [
+                    [r[of.patients[own] == patient].sum() for patient in np.unique(of.patients)] for r in rest
+                ]
                 variances.append(
                     (np.array(sums) ** 2).sum(axis=1) / n**2 + np.array([0.02, 0.1, 0.02]) / n**1.5
                 )
@@ -84,7 +86,7 @@ def test_moments_of_both_classes(sites, evidence, prefix, scores):
                 check(evidence.columns, k, {column: change[at], f"{column} z": z[at]})
 
 
-def test_a_class_without_spread_is_taken_to_have_a_hundredth(sites):
+def test_a_class_without_spread_gets_a_spread_of_a_hundredth(sites):
     a, b = sites
     for k in (0, 2):
         scores = b.scores.copy()
@@ -94,13 +96,13 @@ def test_a_class_without_spread_is_taken_to_have_a_hundredth(sites):
         check(columns, k, {"positives spread": np.log(0.01) - np.log(x.std())})
 
 
-def test_numbers_and_drops(sites, evidence):
+def test_counts_and_drops_equal_a_direct_computation(sites, evidence):
     parts = evidence.parts
     for k in range(3):
         auc = [
-            roc_auc_score(of.labels[known, k], of.scores[known, k])
+            roc_auc_score(of.labels[labelled, k], of.scores[labelled, k])
             for of in sites
-            for known in [~np.isnan(of.labels[:, k])]
+            for labelled in [~np.isnan(of.labels[:, k])]
         ]
         drop, se = auc[0] - auc[1], parts.drop.se[k]
         check(evidence.columns, k, {"auc a": auc[0], "auc b": auc[1], "drop": drop, "tasks": np.log(3)})
@@ -113,7 +115,7 @@ def test_numbers_and_drops(sites, evidence):
             check(evidence.columns, k, {name: np.log(count) for name, count in counts.items()})
 
 
-def test_how_common_a_finding_is(sites, evidence):
+def test_prevalences_equal_a_direct_computation(sites, evidence):
     for k in range(3):
         odds, variance = [], 0.0
         for of in sites:
@@ -128,18 +130,18 @@ def test_how_common_a_finding_is(sites, evidence):
         assert evidence.prevalence_p[k] == pytest.approx(2 * norm.sf(abs(z)))
 
 
-def test_who_has_a_label(sites, evidence):
+def test_shares_of_labelled_images_equal_a_direct_computation(sites, evidence):
     for k in range(3):
         for name, of, x in zip("ab", sites, normal(sites), strict=True):
-            known = ~np.isnan(of.labels[:, k])
-            share, gap = known.mean(), np.cov(known, x[:, k], bias=True)[0, 1]
+            labelled = ~np.isnan(of.labels[:, k])
+            share, gap = labelled.mean(), np.cov(labelled, x[:, k], bias=True)[0, 1]
             se = np.sqrt(images_per_patient(of) * share * (1 - share) * x[:, k].var() / len(x))
             z = np.arcsinh(gap / se) if share < 1 else 0.0
             check(evidence.columns, k, {f"labelled {name}": share, f"verified {name}": z})
 
 
 @pytest.mark.parametrize("name", ["co-labels ", "case mix "])
-def test_the_drop_at_equal_mix(sites, evidence, name):
+def test_the_drop_at_equal_case_mix_equals_a_direct_computation(sites, evidence, name):
     tables = []
     for of in sites:
         c = of.covariates
@@ -149,10 +151,12 @@ def test_the_drop_at_equal_mix(sites, evidence, name):
     for k in range(3):
         explained = []
         for at, (of, w, sign) in enumerate(zip(sites, weights, (1, -1), strict=True)):
-            known = ~np.isnan(of.labels[:, k])
-            y, x = of.labels[known, k], of.scores[known, k]
-            explained.append(sign * (roc_auc_score(y, x) - roc_auc_score(y, x, sample_weight=w[known])))
-            share = min(v.sum() ** 2 / (v**2).sum() / v.size for v in (w[known][y == 1], w[known][y == 0]))
+            labelled = ~np.isnan(of.labels[:, k])
+            y, x = of.labels[labelled, k], of.scores[labelled, k]
+            explained.append(sign * (roc_auc_score(y, x) - roc_auc_score(y, x, sample_weight=w[labelled])))
+            share = min(
+                v.sum() ** 2 / (v**2).sum() / v.size for v in (w[labelled][y == 1], w[labelled][y == 0])
+            )
             site, se = "ab"[at], parts.auc_se[k, 0, at] * np.sqrt(max(1 / share - 1, 0.02))
             check(columns, k, {f"{name}{site}": explained[at], f"{name}overlap {site}": share})
             check(columns, k, {f"{name}{site} z": np.arcsinh(explained[at] / se)})
@@ -160,7 +164,7 @@ def test_the_drop_at_equal_mix(sites, evidence, name):
         check(columns, k, {f"{name}rest z": np.arcsinh(rest / parts.drop.se[k])})
 
 
-def test_weights_that_hardly_differ_have_an_error_all_the_same(sites):
+def test_nearly_equal_weights_have_an_error(sites):
     a, b = sites
     rng = np.random.default_rng(0)
     b = replace(b, labels=a.labels[rng.permutation(90)[:70]])
@@ -173,7 +177,7 @@ def test_weights_that_hardly_differ_have_an_error_all_the_same(sites):
 
 def associations(sites, k):
     """Correlations of covariates with the label, and with the score within classes, as Fisher's z: (site, kind, column)."""
-    made = []
+    values = []
     for of, x in zip(sites, normal(sites), strict=True):
         c = np.nan_to_num(of.covariates - np.nanmean(of.covariates, axis=0))
         y = of.labels[:, k]
@@ -186,11 +190,11 @@ def associations(sites, k):
             ]
             for values in (label, score)
         ]
-        made.append(np.arctanh(np.clip(r, -0.999, 0.999)))
-    return made
+        values.append(np.arctanh(np.clip(r, -0.999, 0.999)))
+    return values
 
 
-def test_how_covariates_differ_and_go_with_labels_and_scores(sites, evidence):
+def test_differences_and_associations_of_covariates_equal_a_direct_computation(sites, evidence):
     means = [np.nanmean(of.covariates, axis=0) for of in sites]
     filled = [
         np.where(np.isnan(of.covariates), mean, of.covariates) for of, mean in zip(sites, means, strict=True)
@@ -206,7 +210,7 @@ def test_how_covariates_differ_and_go_with_labels_and_scores(sites, evidence):
         check(evidence.columns, k, {"covariates and score": np.arcsinh(score)})
 
 
-def test_a_covariate_that_is_the_label_or_the_score_goes_with_it_almost_wholly(sites):
+def test_a_covariate_equal_to_label_or_score_is_almost_fully_associated(sites):
     a, b = sites
     x = normal(sites)[0]
     for k in range(3):
@@ -228,30 +232,30 @@ def test_a_covariate_that_is_the_label_or_the_score_goes_with_it_almost_wholly(s
 
 def together(sites, k):
     """Fisher's z of both networks' scores among negatives of each site, and its variance."""
-    made = []
+    values = []
     for of, x, y in zip(sites, normal(sites), normal(sites, "witness"), strict=True):
         own = of.labels[:, k] == 0
         r = np.clip(np.corrcoef(x[own, k], y[own, k])[0, 1], -0.999, 0.999)
-        made.append((np.arctanh(r), images_per_patient(of) / max(own.sum(), 4)))
-    return made
+        values.append((np.arctanh(r), images_per_patient(of) / max(own.sum(), 4)))
+    return values
 
 
-def test_what_a_witness_says(sites, evidence):
+def test_evidence_of_a_witness_equals_a_direct_computation(sites, evidence):
     parts = evidence.parts
     for k in range(3):
         for name, part in (("intrinsic", parts.intrinsic), ("transfer", parts.transfer)):
             z = np.arcsinh(part.value[k] / part.se[k])
             check(evidence.columns, k, {f"witness {name}": part.value[k], f"witness {name} z": z})
         for name, of in zip("ab", sites, strict=True):
-            known = ~np.isnan(of.labels[:, k])
-            auc = roc_auc_score(of.labels[known, k], of.witness[known, k])
+            labelled = ~np.isnan(of.labels[:, k])
+            auc = roc_auc_score(of.labels[labelled, k], of.witness[labelled, k])
             check(evidence.columns, k, {f"witness auc {name}": auc})
         (one, v_one), (two, v_two) = together(sites, k)
         check(evidence.columns, k, {"witness together a": one, "witness together": two - one})
         check(evidence.columns, k, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
 
 
-def test_of_three_negatives_hardly_anything_is_said_and_the_same_network_agrees_with_itself(sites):
+def test_few_negatives_give_weak_evidence_and_a_network_agrees_with_itself(sites):
     a, b = sites
     few = np.r_[np.flatnonzero(b.labels[:, 1] == 1), np.flatnonzero(b.labels[:, 1] == 0)[[0, 9, 20]]]
     b = Site(*(of[few] for of in (b.labels, b.scores, np.arange(70), b.witness, b.covariates)))
@@ -264,7 +268,7 @@ def test_of_three_negatives_hardly_anything_is_said_and_the_same_network_agrees_
         check(columns, 1, {"witness together z": np.arcsinh((two - one) / np.sqrt(v_one + v_two))})
 
 
-def test_what_a_finding_lacks_the_others_may_have(sites):
+def test_evidence_that_a_finding_lacks_may_exist_for_others(sites):
     a, b = sites
     labels = b.labels.copy()
     positive = np.flatnonzero(labels[:, 0] == 1)
@@ -277,12 +281,12 @@ def test_what_a_finding_lacks_the_others_may_have(sites):
     assert np.isnan(columns["others' witness meaning"][1:]).all()
 
 
-def test_one_finding_is_one(sites):
+def test_the_number_of_findings_counts_a_single_one(sites):
     alone = [replace(of, labels=of.labels[:, :1], scores=of.scores[:, :1], witness=None) for of in sites]
     assert gather(*alone).columns["tasks"].tolist() == [0]
 
 
-def test_meaning_is_a_normal_deviate_and_images_are_of_all_findings(sites, evidence):
+def test_evidence_of_meaning_is_a_normal_deviate_and_that_of_images_uses_all_findings(sites, evidence):
     for k in range(3):
         check(evidence.columns, k, {"witness meaning": np.arcsinh(norm.isf(evidence.meaning_p[k]))})
     assert evidence.images_all_p == pytest.approx(min(1, 3 * min(evidence.images_p)))
@@ -291,7 +295,7 @@ def test_meaning_is_a_normal_deviate_and_images_are_of_all_findings(sites, evide
     np.testing.assert_allclose(same.columns["witness meaning"], np.arcsinh(norm.isf(1 - 1e-12)))
 
 
-def test_evidence_that_one_site_lacks_is_none(sites):
+def test_evidence_missing_at_one_site_is_missing(sites):
     a, b = sites
     for one, two in ((a, replace(b, witness=None)), (replace(a, witness=None), b)):
         assert not gather(one, two).witness
@@ -301,7 +305,7 @@ def test_evidence_that_one_site_lacks_is_none(sites):
         assert not [name for name in gather(one, two).columns if "case mix" in name or "covariates" in name]
 
 
-def test_two_findings_have_one_other_each_and_what_it_lacks_is_lacking(sites):
+def test_evidence_beside_one_of_two_findings_is_that_of_the_other(sites):
     two = [replace(of, labels=of.labels[:, :2], scores=of.scores[:, :2], witness=None) for of in sites]
     columns = gather(*two).columns
     for name in [name for name in BESIDE if name in columns]:
@@ -311,7 +315,7 @@ def test_two_findings_have_one_other_each_and_what_it_lacks_is_lacking(sites):
     assert [name for name in columns if name.startswith("co-labels")]
 
 
-def test_nothing_in_common_is_no_evidence(sites):
+def test_sites_without_overlap_give_no_evidence(sites):
     a, b = sites
     none = gather(a, replace(b, labels=np.zeros_like(b.labels)))
     assert none.tasks.size == 0
@@ -326,6 +330,6 @@ def test_the_rarer_class_is_counted_by_patients(sites, evidence):
         assert evidence.fewest[k] == min(counts)
 
 
-def test_a_p_is_no_further_than_its_logarithm_can_say():
+def test_an_extreme_p_value_is_limited_by_its_logarithm():
     z = np.sinh(_as_z(np.array([0.0, 1e-301, 0.025, 0.5, 1.0])))
     assert z == pytest.approx([37.0471, 37.0471, 1.95996, 0.0, -7.0345], abs=1e-3)

@@ -17,14 +17,14 @@ def rows_of(world, families, generator="strangers", **parts):
     """Rows without evidence; truth is 0 unless told."""
     n = len(world)
     flags, numbers = np.zeros((n, 4), bool), np.zeros(n)
-    given = {
+    fields = {
         "columns": {}, "counts": flags, "drawn": flags, "shares": np.zeros((n, 4)), "drop": numbers, "drop_seen": numbers,
         "drop_se": numbers, "fewest": np.full(n, 50),
     } | parts  # fmt: skip
-    return Rows(world=world, generator=np.full(n, generator), families=np.asarray(families), **given)
+    return Rows(world=world, generator=np.full(n, generator), families=np.asarray(families), **fields)
 
 
-def test_development_worlds_are_seen_by_no_network():
+def test_no_network_is_fitted_on_development_worlds():
     world = np.arange(200)
     kinds = np.array(["none", "noise", "noise + lost channels", "verification", "prevalence"])[world % 5]
     rows = rows_of(world, kinds)
@@ -53,7 +53,7 @@ def too_doubtful():
     return c, x, truth
 
 
-def test_a_mean_that_is_too_doubtful_learns_to_be_as_sure_as_it_is_right(too_doubtful):
+def test_an_underconfident_mean_is_calibrated(too_doubtful):
     c, x, truth = too_doubtful
     half = len(x) // 2
     learned = as_sure_as_right(c, x[:half], truth[:half])
@@ -68,7 +68,7 @@ def test_a_mean_that_is_too_doubtful_learns_to_be_as_sure_as_it_is_right(too_dou
         assert after["ece"] < 0.03
 
 
-def test_only_doubt_is_learned(too_doubtful):
+def test_calibration_changes_only_the_slope_and_intercept(too_doubtful):
     c, x, truth = too_doubtful
     learned = as_sure_as_right(c, x, truth)
     same = replace(learned, slope=c.slope, intercept=c.intercept)
@@ -77,11 +77,11 @@ def test_only_doubt_is_learned(too_doubtful):
     np.testing.assert_allclose(ratio, ratio[:1].repeat(3, axis=0))
 
 
-def test_a_posterior_of_left_out_families_sees_no_world_that_holds_one(monkeypatch, tmp_path):
+def test_a_posterior_without_some_families_is_fitted_on_no_world_with_them(monkeypatch, tmp_path):
     names = ["noise", "noise + prevalence", "spectrum", "mimic + noise", "none", "prevalence", "threshold"]
     rows = rows_of(np.arange(70), np.array(names)[np.arange(70) % 7])
-    shown = []
-    monkeypatch.setattr(left_out, "fit", lambda rows, variant: shown.append(rows))
+    training_rows = []
+    monkeypatch.setattr(left_out, "fit", lambda rows, variant: training_rows.append(rows))
     monkeypatch.setattr(left_out, "written", lambda c: "kept")
     monkeypatch.setattr(left_out, "parse", lambda text: text)
     judged = list(left_out.judged(rows, rows, "scores", tmp_path))
@@ -89,16 +89,16 @@ def test_a_posterior_of_left_out_families_sees_no_world_that_holds_one(monkeypat
     assert sorted(frozenset().union(*every)) == [
         f"strangers: {name}" for name in ("mimic", "noise", "spectrum", "threshold")
     ]
-    for names, fitted, (fresh, c) in zip(every, shown, judged, strict=True):
+    for names, fitted, (fresh, c) in zip(every, training_rows, judged, strict=True):
         assert not left_out.holds(fitted, names).any()
         assert left_out.holds(fresh, names).all()
         assert len(fitted) + len(fresh) == len(rows)
         assert c == "kept"
     list(left_out.judged(rows, rows, "scores", tmp_path))
-    assert len(shown) == len(every), "what was fitted is kept"
+    assert len(training_rows) == len(every), "what was fitted is kept"
 
 
-def test_rows_of_a_pair_with_one_finding_lack_the_evidence_of_others_and_are_joined_all_the_same():
+def test_rows_of_pairs_with_one_finding_are_joined_without_evidence_of_others():
     one = rows_of(np.arange(2), ["none"] * 2, columns={"drop": np.ones(2), "co-labels a": np.zeros(2)})
     two = rows_of(np.arange(3), ["none"] * 3, columns={"drop": np.ones(3)})
     for several in ([one, two], [two, one]):
@@ -108,7 +108,7 @@ def test_rows_of_a_pair_with_one_finding_lack_the_evidence_of_others_and_are_joi
         assert np.isnan(whole.columns["co-labels a"]).sum() == 3
 
 
-def test_intervals_are_counted_as_held_by_how_wide_they_are():
+def test_coverage_of_intervals_is_counted_by_width():
     n = 4
     rows = rows_of(
         np.arange(n),
@@ -117,14 +117,14 @@ def test_intervals_are_counted_as_held_by_how_wide_they_are():
         counts=np.tile([False, False, False, True], (n, 1)),
     )
     half = np.array([0.01, 0.04, 0.049, 0.06])[:, None]
-    said = Answers(
+    answers = Answers(
         np.zeros((n, 4)), np.zeros((n, 4)), np.zeros((n, 4)) - half, np.zeros((n, 4)) + half, np.ones(n, bool)
     )
-    found = shares(rows, said, np.ones(n, bool))
-    assert found["intervals"] == 16
-    assert found["held"] == (12 + 1) / 16
-    assert found["narrow"] == 0.75
-    assert found["width"] == pytest.approx(0.089)
-    assert found["widest"] == pytest.approx(0.12)
-    assert found["label"]["where it counts"]["held"] == 0.25
-    assert found["image"]["where it counts"] == {}
+    results = shares(rows, answers, np.ones(n, bool))
+    assert results["intervals"] == 16
+    assert results["held"] == (12 + 1) / 16
+    assert results["narrow"] == 0.75
+    assert results["width"] == pytest.approx(0.089)
+    assert results["widest"] == pytest.approx(0.12)
+    assert results["label"]["where it counts"]["held"] == 0.25
+    assert results["image"]["where it counts"] == {}

@@ -7,7 +7,7 @@ from xray.stats.estimates import DEFINED, FEW_NEGATIVES
 from xray.stats.groups import auc_by_group
 
 
-def drawn(n=240, digits=1):
+def draw(n=240, digits=1):
     rng = np.random.default_rng(0)
     labels = (rng.random((n, 4)) < [0.3, 0.5, 0.01, 0.4]).astype(float)
     labels[rng.random((n, 4)) < 0.1] = np.nan
@@ -18,21 +18,21 @@ def drawn(n=240, digits=1):
 
 
 @pytest.mark.parametrize("clustered", [True, False])
-def test_each_group_and_its_rest_are_as_computed_alone(clustered):
-    labels, scores, group, patients = drawn()
+def test_every_group_and_its_rest_equal_a_separate_computation(clustered):
+    labels, scores, group, patients = draw()
     group[group == 2] = np.where(np.arange((group == 2).sum()) < 3, 2, 3)  # a group of three images
     units = patients if clustered else np.arange(len(labels))
     *by_group, counts = auc_by_group(labels, scores, group, 4, units, clustered)
     for estimates, is_rest in zip(by_group, (False, True), strict=True):
-        for each in range(4):
-            part = (group == each) != is_rest
+        for index in range(4):
+            part = (group == index) != is_rest
             usable = part[:, None] & ~np.isnan(labels) & ~np.isnan(scores)
             for column in range(4):
                 if np.unique(labels[usable[:, column], column]).size < 2:
                     continue
                 for row, value in enumerate((1, 0)):
                     of_class = units[usable[:, column] & (labels[:, column] == value)]
-                    assert counts[int(is_rest), row, each, column] == np.unique(of_class).size
+                    assert counts[int(is_rest), row, index, column] == np.unique(of_class).size
             alone = (
                 clustered_auc_interval(labels[part], scores[part], units[part])
                 if clustered
@@ -40,19 +40,22 @@ def test_each_group_and_its_rest_are_as_computed_alone(clustered):
             )
             for name in ("value", "lower", "upper", "se", "n", "n_pos"):
                 np.testing.assert_allclose(
-                    getattr(estimates, name)[each], getattr(alone, name), atol=1e-12, err_msg=f"{name} {each}"
+                    getattr(estimates, name)[index],
+                    getattr(alone, name),
+                    atol=1e-12,
+                    err_msg=f"{name} {index}",
                 )
-            assert estimates.reason[each].tolist() == alone.reason.tolist()
+            assert estimates.reason[index].tolist() == alone.reason.tolist()
 
 
-def test_reasons_are_many():
-    labels, scores, group, patients = drawn()
+def test_undefined_groups_have_a_reason():
+    labels, scores, group, patients = draw()
     own, *_ = auc_by_group(labels, scores, group, 4, patients)
     assert own.reason[3].tolist() == ["no image with label and score"] * 4
     assert np.isnan(own.value[3]).all()
 
 
-def test_two_of_a_class_are_enough_and_one_is_not():
+def test_a_group_needs_two_of_each_class():
     labels, scores = np.array([1.0, 1, 0, 0, 1, 1, 0]), np.array([0.9, 0.3, 0.5, 0.1, 0.8, 0.7, 0.2])
     group = np.array([0, 0, 0, 0, 1, 1, 1])
     own, _, _ = auc_by_group(labels, scores[:, None], group, 2, np.arange(7), clustered=False)

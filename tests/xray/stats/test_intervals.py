@@ -24,7 +24,7 @@ def test_bounds_at_the_ends_are_exact():
     assert float(wilson(7, 7)[1]) == 1
 
 
-def test_no_case_is_undefined():
+def test_without_cases_the_interval_is_undefined():
     estimate = proportion([0, 3], [0, 4])
     assert estimate.reason.tolist() == [NO_CASES, ""]
     assert np.isnan([estimate.value[0], estimate.lower[0], estimate.upper[0], estimate.se[0]]).all()
@@ -39,7 +39,7 @@ def test_impossible_counts_are_refused(counts):
 
 
 @pytest.mark.parametrize(("successes", "n"), [(0, 1), (1, 1), (1, 2), (2, 2)])
-def test_one_or_two_images_have_the_bounds_of_wilson(successes, n):
+def test_one_or_two_images_have_wilsons_bounds(successes, n):
     lower, upper = wilson(np.array(successes), np.array(n))
     assert (float(lower), float(upper)) == pytest.approx(
         proportion_confint(successes, n, method="wilson"), abs=1e-12

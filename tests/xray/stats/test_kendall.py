@@ -11,7 +11,7 @@ from xray.stats.kendall import kendall_tau
 @pytest.mark.parametrize("decimals", [8, 1, 0])
 @pytest.mark.parametrize("n", [2, 3, 17, 1000, 4097])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_equals_scipy(decimals, n, dtype):
+def test_tau_equals_scipy(decimals, n, dtype):
     rng = np.random.default_rng(n)
     first = np.round(rng.normal(size=n), decimals).astype(dtype)
     second = np.round(first + rng.normal(size=n), decimals).astype(dtype)
@@ -22,7 +22,7 @@ def test_equals_scipy(decimals, n, dtype):
 
 @settings(deadline=None, max_examples=200)
 @given(st.lists(st.tuples(st.integers(-3, 3), st.integers(-3, 3)), max_size=25))
-def test_equals_its_definition(rows):
+def test_tau_equals_its_definition(rows):
     x, y = np.array(rows, dtype=np.float64).reshape(-1, 2).T
     signs_x, signs_y = np.sign(np.subtract.outer(x, x)), np.sign(np.subtract.outer(y, y))
     scale = np.sqrt((signs_x**2).sum() * (signs_y**2).sum())
@@ -34,7 +34,7 @@ def test_equals_its_definition(rows):
         assert str(tau.reason) == (FEW_IMAGES if x.size < 2 else CONSTANT_SCORES)
 
 
-def test_columns_and_gaps():
+def test_columns_are_computed_separately_without_missing_values():
     rng = np.random.default_rng(1)
     first, second = rng.normal(size=(2, 200, 3))
     second[:50, 1], first[150:, 1], first[:, 2] = np.nan, np.nan, np.nan
@@ -44,7 +44,7 @@ def test_columns_and_gaps():
     assert tau.reason.tolist() == ["", "", FEW_IMAGES]
 
 
-def test_bounds_and_zeros():
+def test_tau_reaches_its_bounds_and_signed_zeros_are_equal():
     x = np.arange(10.0)
     assert float(kendall_tau(x, x**3).value) == 1
     assert float(kendall_tau(x, -x).value) == -1

@@ -26,7 +26,7 @@ def false_families(p, size=60):
 
 
 @pytest.mark.parametrize("area", [0.75, 0.9, 0.97])
-def test_families_of_unpaired_comparisons_hold_their_error(area):
+def test_families_of_unpaired_comparisons_keep_their_error_rate(area):
     rng = np.random.default_rng(1)
     group, rest = (auc_interval(*scores(rng, area, n_pos, 10 * n_pos, 2400)) for n_pos in (10, 40))
     comparison = compare_unpaired(group, rest)
@@ -36,14 +36,14 @@ def test_families_of_unpaired_comparisons_hold_their_error(area):
 
 @pytest.mark.parametrize("n_pos", [3, 10])
 @pytest.mark.parametrize("area", [0.75, 0.9])
-def test_families_of_paired_comparisons_hold_their_error(area, n_pos):
+def test_families_of_paired_comparisons_keep_their_error_rate(area, n_pos):
     rng = np.random.default_rng(2)
     labels, common = scores(rng, area, n_pos, 200, 1800)
     first, second = (common / np.sqrt(2) + rng.normal(size=common.shape) / np.sqrt(2) for _ in range(2))
     assert false_families(compare_paired(labels, first, second).p) <= 0.1
 
 
-def test_paired_intervals_hold_near_one():
+def test_paired_intervals_cover_near_an_auc_of_one():
     """AUC .99 against .97, 20 positives: the normal interval holds 82 %."""
     rng = np.random.default_rng(3)
     labels, common = scores(rng, 0.5, 20, 400, 800)
@@ -57,7 +57,7 @@ def test_paired_intervals_hold_near_one():
     assert np.mean((comparison.lower <= 0.02) & (comparison.upper >= 0.02)) >= 0.94
 
 
-def test_p_is_the_level_at_which_the_interval_ends_at_no_difference():
+def test_the_p_value_is_the_level_whose_interval_touches_zero():
     values = np.array([[0.93, 0.6, 1.0, 0.7], [0.7, 0.8, 0.95, 0.7]])
     variances = np.array([[0.002, 0.01, 0.0, 0.01], [0.004, 0.003, 0.001, 0.02]])
     n_pos, n_neg = np.full((2, 4), 12), np.full((2, 4), 90)
@@ -89,29 +89,29 @@ def test_without_variance_the_bounds_are_newcombes():
     assert p[0] == 1
 
 
-def test_degrees_of_freedom_are_satterthwaites():
+def test_degrees_of_freedom_equal_satterthwaites():
     assert degrees_of_freedom([1.0, 0.0], [9, 99]) == 9
     assert degrees_of_freedom([1.0, 1.0], [9, 9]) == pytest.approx(18)
     assert degrees_of_freedom([0.0, 0.0], [5, 9]) == 5
     assert degrees_of_freedom([1.0, 1.0], [0, 4]) >= 1
 
 
-def test_mean_aucs_of_few_findings_hold():
+def test_intervals_of_mean_aucs_of_few_findings_cover():
     """AUC .9, 10 positives, three findings: percentiles of the replicates hold 86 %."""
     rng = np.random.default_rng(5)
-    held, percentiles, p = [], [], []
+    covered, percentiles, p = [], [], []
     for seed in range(60):
         draws, tasks = Draws(np.arange(160), 200, seed, keep=True), []
         for _ in range(3):
             labels, one = scores(rng, 0.9, 10, 150, 2)
             tasks.append(bootstrap_auc(labels, one.T, np.arange(160), draws=draws))
         _, lower, upper = mean_of(tasks, [0] * 3)
-        held.append(lower <= 0.9 <= upper)
-        drawn = np.mean([task.replicates[:, 0] for task in tasks], axis=0)
-        low, high = np.nanquantile(drawn, [0.025, 0.975])
+        covered.append(lower <= 0.9 <= upper)
+        means = np.mean([task.replicates[:, 0] for task in tasks], axis=0)
+        low, high = np.nanquantile(means, [0.025, 0.975])
         percentiles.append(low <= 0.9 <= high)
         p.append(mean_difference(tasks, [0] * 3, [1] * 3)[3])
-    assert np.mean(held) >= 0.92 > np.mean(percentiles)
+    assert np.mean(covered) >= 0.92 > np.mean(percentiles)
     assert np.mean(np.array(p) < 0.05) <= 0.12
 
 

@@ -8,7 +8,7 @@ from xray.stats.logistic import COLLINEAR, SEPARATED, fit_logistic
 
 @pytest.mark.parametrize("scale", [1, 1e-6, 1e6])
 @pytest.mark.parametrize("prevalence", [-4.0, 0.0])
-def test_equals_statsmodels(scale, prevalence):
+def test_logistic_regression_equals_statsmodels(scale, prevalence):
     rng = np.random.default_rng(1)
     x = np.column_stack([np.ones(800), rng.normal(size=(800, 2)), rng.random(800) < 0.5])
     y = (rng.random(800) < 1 / (1 + np.exp(-(x @ [prevalence, 1, -0.5, 0.7])))).astype(float)
@@ -22,7 +22,7 @@ def test_equals_statsmodels(scale, prevalence):
     assert (fitted_line.n, fitted_line.n_pos, fitted_line.reason) == (800, y.sum(), "")
 
 
-def test_without_maximum_there_is_a_reason():
+def test_a_likelihood_without_a_maximum_has_a_reason():
     ones, x = np.ones(20), np.arange(20.0)
     y = (x > 9).astype(float)
     assert fit_logistic(np.column_stack([ones, x]), y).reason == SEPARATED
@@ -38,7 +38,7 @@ def test_without_maximum_there_is_a_reason():
     assert fit_logistic(np.empty((0, 1)), np.empty(0)).reason == NO_DATA
 
 
-def test_quasi_separation_is_found():
+def test_quasi_separation_is_detected():
     """One level of a factor has positives only: its coefficient has no finite estimate."""
     group = np.repeat([0.0, 1.0], 30)
     y = np.concatenate([np.arange(30) % 2, np.ones(30)])

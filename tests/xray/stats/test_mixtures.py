@@ -30,7 +30,7 @@ def columns(*args, **of_b):
     return {name: of[0] for name, of in evidence.items()}
 
 
-def test_wrong_positives_are_a_mixture_of_as_negatives_by_how_many_are_wrong():
+def test_false_positives_add_the_negatives_of_a_to_the_positives_by_their_share():
     mixture = columns(0, flip=(0.0, 0.1))  # a tenth of the negatives is called positive
     wrong = 0.7 * 0.1 / (0.7 * 0.1 + 0.3)
     assert mixture["positives mixed"] == pytest.approx(wrong, abs=0.04)
@@ -39,7 +39,7 @@ def test_wrong_positives_are_a_mixture_of_as_negatives_by_how_many_are_wrong():
     assert mixture["positives misfit"] < np.arcsinh(3)
 
 
-def test_wrong_negatives_are_a_mixture_of_as_positives_by_how_many_are_wrong():
+def test_false_negatives_add_the_positives_of_a_to_the_negatives_by_their_share():
     mixture = columns(1, flip=(0.4, 0.0))  # four of ten positives are called negative
     wrong = 0.3 * 0.4 / (0.3 * 0.4 + 0.7)
     assert mixture["negatives mixed"] == pytest.approx(wrong, abs=0.03)
@@ -48,14 +48,14 @@ def test_wrong_negatives_are_a_mixture_of_as_positives_by_how_many_are_wrong():
     assert mixture["negatives misfit"] < np.arcsinh(3)
 
 
-def test_pictures_are_no_mixture():
+def test_changed_pictures_are_not_explained_by_a_mixture():
     mixture = columns(2, spread=1.6)
     assert mixture["positives misfit"] > np.arcsinh(5)
     assert mixture["negatives misfit"] > np.arcsinh(5)
     assert mixture["images z"] > np.arcsinh(5)
 
 
-def test_what_scores_imply_is_beside_what_labels_say():
+def test_the_prevalence_implied_by_scores_is_given_beside_that_of_labels():
     mixture = columns(3, prevalence=(0.2, 0.4))
     assert mixture["implied / a"] == pytest.approx(np.log(2), abs=0.12)
     assert mixture["implied / observed"] == pytest.approx(0, abs=0.12)
@@ -64,7 +64,7 @@ def test_what_scores_imply_is_beside_what_labels_say():
     assert mixture["implied / observed"] == pytest.approx(np.log(2), abs=0.12)
 
 
-def test_logarithms_of_shares_are_taken_half_a_percent_higher():
+def test_half_a_percent_is_added_before_taking_logarithms_of_shares():
     a, b = pair(5, prevalence=(0.3, 0.002))
     evidence = gather(a, b)
     implied = np.clip(evidence.implied, 0, 1)
@@ -77,7 +77,7 @@ def test_logarithms_of_shares_are_taken_half_a_percent_higher():
 
 
 @pytest.mark.parametrize("copies", [1, 2])
-def test_what_scores_imply_is_beside_prevalences_in_units_of_both_errors(copies):
+def test_differences_of_implied_prevalences_are_in_units_of_both_errors(copies):
     a, b = (
         Site(*(np.repeat(of, copies, axis=0) for of in (site.labels, site.scores, site.patients)))
         for site in pair(8, n=700, prevalence=(0.3, 0.4))
@@ -90,11 +90,11 @@ def test_what_scores_imply_is_beside_prevalences_in_units_of_both_errors(copies)
         np.testing.assert_allclose(np.sinh(evidence.columns[f"implied - {name} z"]), z)
 
 
-def test_scores_are_counted_in_tenths_of_as_scores():
+def test_scores_are_binned_by_deciles_of_the_scores_at_a():
     np.testing.assert_allclose(norm.cdf(CUTS), np.arange(1, 10) / 10)
 
 
-def test_of_a_witness_mixtures_of_all_scores_only_are_evidence():
+def test_a_witness_gives_only_mixtures_of_all_scores_as_evidence():
     a, b = (replace(of, witness=of.scores) for of in pair(9, n=500))
     names = {name for name in gather(a, b).columns if name.startswith("witness i")}
     assert names == {
@@ -119,21 +119,21 @@ def test_weights_stay_between_minus_one_and_two():
 def test_a_fit_is_generalised_least_squares():
     rng = np.random.default_rng(7)
     bins = [rng.choice(BINS, n, p=rng.dirichlet(np.full(BINS, 20.0))) for n in (400, 300, 500)]
-    counted = [_histogram(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
-    for of, one, effect in zip(bins, counted, (1.0, 1.5, 2.0), strict=True):
+    histograms = [_histogram(of, effect) for of, effect in zip(bins, (1.0, 1.5, 2.0), strict=True)]
+    for of, one, effect in zip(bins, histograms, (1.0, 1.5, 2.0), strict=True):
         share = np.array([(of == k).sum() + 0.5 for k in range(BINS - 1)]) / (of.size + 5)
         np.testing.assert_allclose(
             one.covariance, effect * (np.diag(share) - np.outer(share, share)) / of.size
         )
-    mixture = fit(*counted, 0.3)
+    mixture = fit(*histograms, 0.3)
     weight = 0.3
     for _ in range(2):
         v = np.linalg.inv(
-            (1 - weight) ** 2 * counted[0].covariance
-            + weight**2 * counted[1].covariance
-            + counted[2].covariance
+            (1 - weight) ** 2 * histograms[0].covariance
+            + weight**2 * histograms[1].covariance
+            + histograms[2].covariance
         )
-        x, y = counted[1].share - counted[0].share, counted[2].share - counted[0].share
+        x, y = histograms[1].share - histograms[0].share, histograms[2].share - histograms[0].share
         implied = (x @ v @ y) / (x @ v @ x)
         weight = np.clip(implied, 0, 1)
     assert mixture.weight == pytest.approx(implied)

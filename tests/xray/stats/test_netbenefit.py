@@ -17,12 +17,12 @@ def sample(seed, n=500):
     return (rng.random(n) < p).astype(float), p
 
 
-def test_definition_and_interval():
+def test_net_benefit_and_interval_follow_the_definition():
     labels, p = sample(1)
     benefit = net_benefit(labels, p, THRESHOLDS)
     for row, t in enumerate(THRESHOLDS):
-        called = p >= t
-        gain = labels * called - (1 - labels) * called * t / (1 - t)
+        calls = p >= t
+        gain = labels * calls - (1 - labels) * calls * t / (1 - t)
         assert benefit.model.value[row] == pytest.approx(gain.mean())
         assert benefit.model.se[row] == pytest.approx(gain.std() / np.sqrt(gain.size))
         all_of_them = labels - (1 - labels) * t / (1 - t)
@@ -38,7 +38,7 @@ def test_definition_and_interval():
     assert (benefit.model.n_pos == labels.sum()).all()
 
 
-def test_by_hand():
+def test_net_benefit_equals_a_hand_computation():
     """100 images, 10 positive; at 0.1 eight of these are called and 18 in vain: 8/100 - 18/100 / 9 = 0.06."""
     labels = np.repeat([1, 1, 0, 0], [8, 2, 18, 72])
     p = np.repeat([0.3, 0.05, 0.1, 0.02], [8, 2, 18, 72])
@@ -48,7 +48,7 @@ def test_by_hand():
     assert benefit.model.se == pytest.approx([np.sqrt((0.08 + 0.18 / 81 - 0.06**2) / 100)])
 
 
-def test_where_patients_have_several_images_they_are_the_units():
+def test_intervals_have_patients_as_units():
     labels, p = sample(6, 600)
     labels[::7] = np.nan
     p[3::11] = np.nan
@@ -65,7 +65,7 @@ def test_where_patients_have_several_images_they_are_the_units():
             (benefit.over_all, -worth * (p[labelled] < t)),
         ):
             apart = contribution - contribution.mean()
-            sums = [apart[patients[labelled] == who].sum() for who in np.unique(patients[labelled])]
+            sums = [apart[patients[labelled] == patient].sum() for patient in np.unique(patients[labelled])]
             assert part.value[row] == pytest.approx(contribution.mean())
             assert part.se[row] == pytest.approx(np.sqrt(np.square(sums).sum()) / labelled.sum())
     alone = net_benefit(labels, p, THRESHOLDS, np.arange(600)[::-1])
@@ -73,7 +73,7 @@ def test_where_patients_have_several_images_they_are_the_units():
     np.testing.assert_array_equal(alone.over_all.se, plain.over_all.se)
 
 
-def test_images_that_come_twice_widen_the_interval_as_if_they_came_once():
+def test_doubled_images_do_not_narrow_the_interval():
     labels, p = sample(7)
     once = net_benefit(labels, p, THRESHOLDS)
     twice = net_benefit(np.tile(labels, 2), np.tile(p, 2), THRESHOLDS, np.tile(np.arange(500), 2))
@@ -81,7 +81,7 @@ def test_images_that_come_twice_widen_the_interval_as_if_they_came_once():
     np.testing.assert_allclose(twice.over_all.se, once.over_all.se, rtol=1e-12)
 
 
-def test_with_few_of_a_class_the_interval_reaches_as_far_as_wilsons():
+def test_with_few_of_a_class_the_interval_is_at_least_wilsons():
     """Four of 200 positives stay uncalled, 60 of 800 negatives are called in vain."""
     labels, p = (
         np.repeat([1, 1, 0, 0], [196, 4, 60, 740]),
@@ -106,7 +106,7 @@ def test_with_few_of_a_class_the_interval_reaches_as_far_as_wilsons():
 
 
 @pytest.mark.parametrize("threshold", [0.02, 0.1, 0.5])
-def test_intervals_hold_the_truth(threshold):
+def test_intervals_cover_the_truth_at_their_level(threshold):
     rng = np.random.default_rng(9)
 
     def draw(n):
@@ -114,16 +114,16 @@ def test_intervals_hold_the_truth(threshold):
         return (rng.random(n) < 1 / (1 + np.exp(3 - x))).astype(float), 1 / (1 + np.exp(3 - 0.8 * x))
 
     truth = net_benefit(*draw(1_000_000), threshold)
-    held = np.zeros(2)
+    covered = np.zeros(2)
     for _ in range(400):
         benefit = net_benefit(*draw(400), threshold)
         for index, name in enumerate(("model", "over_all")):
             part, right = getattr(benefit, name), getattr(truth, name).value
-            held[index] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
-    assert (held >= 0.92 * 400).all(), held
+            covered[index] += np.isnan(part.lower[0]) or part.lower[0] <= right[0] <= part.upper[0]
+    assert (covered >= 0.92 * 400).all(), covered
 
 
-def test_logits_are_their_probabilities():
+def test_logits_give_the_same_net_benefit_as_probabilities():
     labels, p = sample(8)
     for patients in (None, np.arange(500) // 2):
         by_probability = net_benefit(labels, p, THRESHOLDS, patients)
@@ -134,7 +134,7 @@ def test_logits_are_their_probabilities():
     np.testing.assert_allclose(far.model.value, 2 / 3)
 
 
-def test_acting_on_everyone_and_on_no_one():
+def test_net_benefit_of_treating_all_and_none_follows_the_definition():
     labels, p = sample(2)
     everyone = net_benefit(labels, np.ones_like(p), [0.1, 0.4])
     np.testing.assert_allclose(everyone.model.value, everyone.treat_all)
@@ -154,7 +154,7 @@ def test_a_perfect_model_gains_the_prevalence():
     np.testing.assert_allclose(net_benefit(labels, labels, [0.1, 0.9]).model.value, labels.mean())
 
 
-def test_too_little_for_an_interval():
+def test_too_few_images_have_no_interval():
     assert net_benefit([1], np.array([0.9]), 0.5).model.reason.tolist() == [NO_VARIANCE]
     assert net_benefit([1, 1], np.array([0.9, 0.8]), 0.5).model.reason.tolist() == [NO_VARIANCE]
     one = net_benefit([1, 0, 0], np.array([0.9, 0.8, 0.1]), 0.5, np.zeros(3))
@@ -163,7 +163,7 @@ def test_too_little_for_an_interval():
     assert one.model.value == pytest.approx([0])
 
 
-def test_columns_gaps_and_wrong_input():
+def test_columns_and_gaps_are_handled_and_wrong_input_is_refused():
     labels, p = (np.stack(parts, axis=1) for parts in zip(sample(4), sample(5), strict=True))
     labels[:, 1] = np.nan
     for patients in (None, np.arange(500) // 3):
@@ -185,7 +185,7 @@ def test_columns_gaps_and_wrong_input():
 
 
 @pytest.mark.parametrize("cutoffs", [[0.5, 1.0], [0.0, 0.5], [0.5, 1.5]])
-def test_one_threshold_outside_of_its_range_is_refused(cutoffs):
+def test_a_threshold_outside_its_range_is_refused(cutoffs):
     with pytest.raises(ValueError, match="thresholds must lie in"):
         net_benefit(np.array([0.0, 1.0]), np.array([0.2, 0.7]), np.array(cutoffs))
 

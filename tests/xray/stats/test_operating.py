@@ -20,9 +20,9 @@ def test_counts_equal_scikit_learn():
     point = operating_point(labels, scores, threshold)
     for column in range(3):
         usable = ~np.isnan(labels[:, column]) & ~np.isnan(scores[:, column])
-        truth, called = labels[usable, column], scores[usable, column] >= threshold[column]
-        tn, fp, fn, tp = confusion_matrix(truth, called).ravel()
-        ours = [
+        truth, calls = labels[usable, column], scores[usable, column] >= threshold[column]
+        tn, fp, fn, tp = confusion_matrix(truth, calls).ravel()
+        own = [
             part[column]
             for part in (
                 point.true_negatives,
@@ -31,7 +31,7 @@ def test_counts_equal_scikit_learn():
                 point.true_positives,
             )
         ]
-        assert ours == [tn, fp, fn, tp]
+        assert own == [tn, fp, fn, tp]
         shares = {"sensitivity": (tp, tp + fn), "specificity": (tn, tn + fp), "ppv": (tp, tp + fp)}
         shares |= {"npv": (tn, tn + fn), "accuracy": (tp + tn, tp + tn + fp + fn)}
         for name, (part, whole) in shares.items():
@@ -41,7 +41,7 @@ def test_counts_equal_scikit_learn():
             assert (estimate.n_pos[column], estimate.n[column]) == (part, whole)
 
 
-def test_rule_is_at_least_and_agrees_with_youden():
+def test_the_rule_is_at_least_the_threshold_and_agrees_with_youden():
     rng = np.random.default_rng(2)
     labels = (rng.random(200) < 0.4).astype(float)
     for dtype in (np.float32, np.float64):
@@ -52,7 +52,7 @@ def test_rule_is_at_least_and_agrees_with_youden():
         assert float(point.specificity.value) == float(best.specificity)
 
 
-def test_without_threshold_or_cases():
+def test_without_a_threshold_or_cases_counts_are_undefined():
     labels, scores = np.array([[0, 1], [0, 1.0]]), np.zeros((2, 2))
     point = operating_point(labels, scores, [np.nan, 0])
     assert np.isnan(point.accuracy.value).tolist() == [True, False]
@@ -74,7 +74,7 @@ def test_calibration_is_increasing_and_puts_the_optimum_at_half(x, y, optimum):
     assert float(calibrate(optimum, optimum)) == 0.5
 
 
-def test_calibration_equals_the_papers_equation():
+def test_the_calibration_equals_the_papers_equation():
     for x, optimum in [(0.1, 0.2), (0.2, 0.2), (0.3, 0.2), (1.0, 0.9), (0.0, 0.5)]:
         expected = x / (2 * optimum) if x <= optimum else 1 - (1 - x) / (2 * (1 - optimum))
         assert float(calibrate(x, optimum)) == pytest.approx(expected)

@@ -36,7 +36,7 @@ def by_hand(a: int, b: int, c: int, d: int) -> tuple[float, float, float]:
         (5, 4, 9, 80),
     ],
 )
-def test_numbers_are_those_of_the_formula(table):
+def test_differences_and_intervals_equal_the_formula(table):
     a, b, c, d = table
     difference = paired_difference(a, c, b, d)  # second minus first: p1 is our second
     assert (difference.value, difference.lower, difference.upper) == pytest.approx(
@@ -49,16 +49,16 @@ def test_numbers_are_those_of_the_formula(table):
     assert difference.n_pos == a + b
 
 
-def test_it_covers_at_its_level():
+def test_the_interval_covers_at_its_level():
     rng = np.random.default_rng(3)
     p = np.array([0.55, 0.08, 0.17, 0.2])
-    drawn = rng.multinomial(80, p, size=40_000)
-    difference = paired_difference(*drawn.T)
+    counts = rng.multinomial(80, p, size=40_000)
+    difference = paired_difference(*counts.T)
     inside = (difference.lower <= p[2] - p[1]) & (p[2] - p[1] <= difference.upper)
     assert 0.94 < inside.mean() < 0.965
 
 
-def test_no_case_and_no_difference():
+def test_no_cases_and_no_difference_have_their_values():
     difference = paired_difference([0, 10], [0, 0], [0, 0], [0, 10])
     assert np.isnan(difference.value[0])
     assert np.isnan(difference.lower[0])

@@ -51,13 +51,13 @@ def piped(cost: float, se: float = 0.008, left: np.ndarray = QUIET) -> Through:
     ("name", "names"),
     [("pipeline_alone", ALONE), ("pipeline_reads", BOTH), ("pipeline_chances", PLANNED)],
 )
-def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
+def test_coefficients_match_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
     assert networks(name).names == names
     assert networks(name).second.shape[-1] == len(SETTLED) == 4
 
 
 @pytest.mark.parametrize("measured", [None, READS])
-def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikely(
+def test_a_loss_by_the_pipeline_makes_image_likely_and_none_makes_it_unlikely(
     measured: Measured | None,
 ) -> None:
     high, none = (updated(before(), piped(cost), measured) for cost in (0.1, 0.0))
@@ -67,9 +67,7 @@ def test_what_the_pipeline_costs_makes_image_likely_and_what_it_does_not_unlikel
 
 
 @pytest.mark.parametrize(("cause", "cost"), [(POPULATION, 0.04), (LABEL, 0.0)])
-def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
-    cause: int, cost: float
-) -> None:
+def test_remaining_differences_after_the_pipeline_favour_their_cause(cause: int, cost: float) -> None:
     odds = []
     for probability in (0.02, 0.3, 0.95):
         left = QUIET.copy()
@@ -79,17 +77,17 @@ def test_what_is_left_between_piped_pictures_and_the_site_speaks_for_its_cause(
     assert odds[-1] > odds[0] + 0.15
 
 
-def test_inputs_are_in_the_units_of_their_error() -> None:
+def test_inputs_are_in_units_of_their_error() -> None:
     of = before(drop=0.1)
-    (made,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
-    assert made[PIPED.index("image")] == pytest.approx(2)
-    assert made[PIPED.index("rest without image")] == pytest.approx(0.03)
+    (row,) = piped_inputs(of, np.array([[0.05, 0.01]]), QUIET[None], np.array([[0.02, 0.015]]))
+    assert row[PIPED.index("image")] == pytest.approx(2)
+    assert row[PIPED.index("rest without image")] == pytest.approx(0.03)
     (other,) = piped_inputs(of, np.array([[0.01, 0.01]]), QUIET[None], np.zeros((1, 2)))
     assert other[PIPED.index("z rest without image")] == pytest.approx(0.06 / np.hypot(0.02, 0.01))
     assert other[PIPED.index("kept population")] == pytest.approx(np.log(0.1 / 0.9))
 
 
-def test_more_images_and_a_milder_user_promise_more() -> None:
+def test_more_images_and_a_milder_loss_ratio_raise_the_chance() -> None:
     several = [chances(before(), True, 0.03, n, 2.0) for n in (50, 200, 3000)]
     assert all(set(of) == set(SETTLED) for of in several)
     assert several[2]["image"] > several[0]["image"]
@@ -103,17 +101,17 @@ def noisy() -> tuple[World, int]:
     return world, int(np.argmax(world.shares[:, IMAGE]))
 
 
-def said(world: World, task: int, piped: np.ndarray | None, **parts: object) -> Verdict:
+def verdict_of(world: World, task: int, piped: np.ndarray | None, **parts: object) -> Verdict:
     evidence = gather(world.a, world.b)
     of = {} if piped is None else through(world.a, world.b, piped)
     return verdicts(evidence, through=of, **parts)[task]  # type: ignore[arg-type]
 
 
-def test_a_verdict_says_what_the_pictures_cost_and_what_that_rests_on(noisy: tuple[World, int]) -> None:
+def test_a_verdict_gives_the_image_loss_and_its_basis(noisy: tuple[World, int]) -> None:
     world, task = noisy
     assert world.shares[task, IMAGE] > 0.05
     own = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
-    verdict = said(world, task, world.piped)
+    verdict = verdict_of(world, task, world.piped)
     assert (verdict.share[IMAGE], verdict.lower[IMAGE], verdict.upper[IMAGE]) == (
         own.cost,
         own.lower,
@@ -125,22 +123,22 @@ def test_a_verdict_says_what_the_pictures_cost_and_what_that_rests_on(noisy: tup
     assert f"{words} of the reference site through the pipeline of this site" in verdict.basis
     assert HOLDS in verdict.assumption
     assert PIPELINE not in verdict.resolve
-    assert said(world, task, None).through is None
+    assert verdict_of(world, task, None).through is None
 
 
 def test_reads_and_pictures_are_weighed_together(noisy: tuple[World, int]) -> None:
     world, task = noisy
-    verdict = said(world, task, world.piped, again={task: Again(READS, 1)})
+    verdict = verdict_of(world, task, world.piped, again={task: Again(READS, 1)})
     assert verdict.share[LABEL] == READS.difference
     assert verdict.through is not None
     assert verdict.share[IMAGE] == verdict.through.piped.cost
     assert verdict.causes is not None
     assert "label" not in verdict.causes
-    alone = said(world, task, world.piped)
+    alone = verdict_of(world, task, world.piped)
     assert not np.array_equal(alone.probability, verdict.probability)
 
 
-def test_what_is_left_is_asked_of_the_piped_pictures_and_the_other_site(noisy: tuple[World, int]) -> None:
+def test_remaining_evidence_compares_piped_pictures_with_the_other_site(noisy: tuple[World, int]) -> None:
     world, task = noisy
     evidence = gather(replace(world.a, scores=world.piped, witness=None), replace(world.b, witness=None))
     (row,) = np.flatnonzero(evidence.tasks == task)
@@ -148,35 +146,37 @@ def test_what_is_left_is_asked_of_the_piped_pictures_and_the_other_site(noisy: t
     assert np.array_equal(left, causes(evidence).probability[row])
 
 
-def test_images_that_went_through_no_pipeline_leave_verdicts_as_they_are(noisy: tuple[World, int]) -> None:
+def test_verdicts_without_pipeline_scores_are_unchanged(noisy: tuple[World, int]) -> None:
     world, task = noisy
     nothing = np.full_like(world.piped, np.nan)
     assert through(world.a, world.b, nothing) == {}
-    assert np.array_equal(said(world, task, nothing).probability, said(world, task, None).probability)
+    assert np.array_equal(
+        verdict_of(world, task, nothing).probability, verdict_of(world, task, None).probability
+    )
 
 
-def test_what_both_sites_labelled_whole_leaves_no_pictures_to_differ(noisy: tuple[World, int]) -> None:
+def test_images_completely_labelled_by_both_sites_exclude_image_loss(noisy: tuple[World, int]) -> None:
     world, task = noisy
-    verdict = said(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
+    verdict = verdict_of(world, task, world.piped, rereads={task: Reread(0.1, 0.01, 100, True)})
     assert verdict.through is None
     assert verdict.share[IMAGE] == 0
 
 
-def test_unlike_cases_are_said_by_the_measure_alone(noisy: tuple[World, int]) -> None:
+def test_unlike_cases_report_only_the_measurement(noisy: tuple[World, int]) -> None:
     """Scores turned upside down at B are like nothing that was simulated."""
     world, task = noisy
     odd = replace(world.b, scores=-20 * world.b.labels + 0.1 * world.b.scores)
-    verdict = said(replace(world, b=odd), task, world.piped)
+    verdict = verdict_of(replace(world, b=odd), task, world.piped)
     assert not verdict.alike
     assert verdict.causes == frozenset({"image"})
     assert "whether others too is open" in verdict.basis
     assert PIPELINE not in verdict.resolve
-    silent = said(replace(world, b=odd), task, world.a.scores + 1e-9 * world.piped)
+    silent = verdict_of(replace(world, b=odd), task, world.a.scores + 1e-9 * world.piped)
     assert silent.causes is None
     assert silent.probability[IMAGE] < 0.05
 
 
-def test_population_left_open_asks_for_comparable_patients() -> None:
+def test_an_open_population_cause_asks_for_comparable_patients() -> None:
     """With pictures measured, another pipeline run is no advice."""
     world = draw_world(300_105, ("spectrum",))
     evidence, piped = gather(world.a, world.b), through(world.a, world.b, world.piped)

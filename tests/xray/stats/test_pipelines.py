@@ -19,18 +19,18 @@ PIPED = 0.7 * OWN + 0.8 * RNG.normal(size=400)
 PATIENTS = np.arange(400)
 
 
-def test_the_cost_is_the_difference_of_both_aucs() -> None:
+def test_the_loss_is_the_difference_of_both_aucs() -> None:
     of = measure(LABELS, OWN, PIPED, PATIENTS)
     assert of.cost == pytest.approx(roc_auc_score(LABELS, OWN) - roc_auc_score(LABELS, PIPED), abs=1e-12)
     assert of.images == 400
     assert 0 < of.lower < of.cost < of.upper
 
 
-def test_its_error_is_delongs_where_patients_have_an_image_each() -> None:
+def test_the_error_equals_delongs_for_one_image_per_patient() -> None:
     c = delong_covariance(LABELS, np.stack([OWN, PIPED])).covariance
     positives = int(LABELS.sum())
-    wanted = c[0, 0] + c[1, 1] - 2 * c[0, 1] + least_variance(positives, 400 - positives)
-    assert measure(LABELS, OWN, PIPED, PATIENTS).se ** 2 == pytest.approx(float(wanted))
+    expected = c[0, 0] + c[1, 1] - 2 * c[0, 1] + least_variance(positives, 400 - positives)
+    assert measure(LABELS, OWN, PIPED, PATIENTS).se ** 2 == pytest.approx(float(expected))
 
 
 def test_patients_are_the_units() -> None:
@@ -44,16 +44,16 @@ def test_patients_are_the_units() -> None:
     assert (more.upper - more.lower) == pytest.approx(float(compared.upper[0] - compared.lower[0]), rel=0.05)
 
 
-def test_images_without_a_score_or_label_say_nothing() -> None:
+def test_images_without_a_score_or_label_do_not_count() -> None:
     some, labels = PIPED.copy(), LABELS.copy()
     some[::2], labels[1::4] = np.nan, np.nan
-    kept = np.isfinite(some) & np.isfinite(labels)
+    usable = np.isfinite(some) & np.isfinite(labels)
     assert measure(labels, OWN, some, PATIENTS) == measure(
-        labels[kept], OWN[kept], some[kept], PATIENTS[kept]
+        labels[usable], OWN[usable], some[usable], PATIENTS[usable]
     )
 
 
-def test_a_pipeline_that_changes_nothing_costs_nothing_but_not_without_error() -> None:
+def test_a_pipeline_without_effect_has_no_loss_but_an_error() -> None:
     of = measure(LABELS, OWN, OWN, PATIENTS)
     assert of.cost == 0
     assert of.lower < 0 < of.upper
@@ -67,24 +67,26 @@ def test_a_pipeline_that_changes_nothing_costs_nothing_but_not_without_error() -
         (np.r_[1, 1, np.zeros(7)], np.r_[0, 0, np.arange(7)], FEW_PATIENTS),
     ],
 )
-def test_too_little_has_no_value_but_a_reason(labels: FloatArray, patients: IntArray, reason: str) -> None:
+def test_too_few_images_have_a_reason_and_no_value(
+    labels: FloatArray, patients: IntArray, reason: str
+) -> None:
     of = measure(labels, np.arange(9.0), np.arange(9.0)[::-1], patients)
     assert np.isnan([of.cost, of.se, of.lower, of.upper]).all()
     assert of.reason == reason
 
 
-def test_as_many_positives_as_negatives_are_drawn_by_chance() -> None:
+def test_equal_numbers_of_positives_and_negatives_are_drawn_at_random() -> None:
     images = draw(LABELS, 100, np.random.default_rng(0))
     assert (images.size, LABELS[images].sum()) == (100, 50)
     assert (np.diff(images) > 0).all()
     often = sum(np.bincount(draw(LABELS, 100, np.random.default_rng(n)), minlength=400) for n in range(400))
     shares = often / 400
     for value in (0, 1):
-        wanted = 50 / (value == LABELS).sum()
-        assert shares[value == LABELS] == pytest.approx(wanted, abs=0.13)
+        expected = 50 / (value == LABELS).sum()
+        assert shares[value == LABELS] == pytest.approx(expected, abs=0.13)
 
 
-def test_where_a_class_has_too_few_the_other_fills_the_budget() -> None:
+def test_the_other_class_fills_the_budget_when_one_is_too_small() -> None:
     labels = np.r_[np.ones(10), np.zeros(90), np.full(50, np.nan)]
     images = draw(labels, 60, np.random.default_rng(0))
     assert (images.size, labels[images].sum()) == (60, 10)
@@ -101,7 +103,7 @@ def test_a_drawn_sample_is_unbiased() -> None:
     assert np.mean(costs) == pytest.approx(whole, abs=4 * np.std(costs) / np.sqrt(300))
 
 
-def test_what_a_pipeline_costs_is_seen_where_pictures_differ() -> None:
+def test_a_loss_by_the_pipeline_is_measured_when_pictures_differ() -> None:
     world = draw_world(300_103, ("noise, lost channels",))
     task = int(np.argmax(world.shares[:, 0]))
     of = measure(world.a.labels[:, task], world.a.scores[:, task], world.piped[:, task], world.a.patients)
@@ -111,21 +113,21 @@ def test_what_a_pipeline_costs_is_seen_where_pictures_differ() -> None:
     assert np.abs(same.piped_cost).max() < 0.01
 
 
-def test_a_sample_drawn_for_one_finding_is_none_of_another_that_goes_with_it() -> None:
+def test_a_sample_for_one_finding_is_no_sample_for_an_associated_one() -> None:
     rng = np.random.default_rng(3)
     one = (rng.random(3000) < 0.2).astype(float)
     same = np.where(rng.random(3000) < 0.6, one, rng.random(3000) < 0.2).astype(float)
     apart = (rng.random(3000) < 0.2).astype(float)
     labels = np.column_stack([one, same, apart])
-    shown = np.zeros(3000, dtype=np.bool_)
-    shown[draw(one, 300, rng)] = True
-    assert [representative(labels, task, shown) for task in range(3)] == [True, False, False]
+    sampled = np.zeros(3000, dtype=np.bool_)
+    sampled[draw(one, 300, rng)] = True
+    assert [representative(labels, task, sampled) for task in range(3)] == [True, False, False]
     assert all(representative(labels, task, np.ones(3000, dtype=np.bool_)) for task in range(3))
     by_chance = np.isin(np.arange(3000), rng.choice(3000, 600, replace=False))
     assert all(representative(labels, task, by_chance) for task in range(3))
 
 
-def test_the_interval_is_students_by_the_patients_of_the_rarer_class() -> None:
+def test_the_interval_uses_students_t_with_the_patients_of_the_rarer_class() -> None:
     for labels, rarer in ((LABELS, int(LABELS.sum())), (1 - LABELS, int(LABELS.sum()))):
         some = np.r_[np.flatnonzero(labels == 1)[:9], np.flatnonzero(labels == 0)[:7], 0]
         of = measure(labels[some], OWN[some], PIPED[some], np.arange(some.size))
@@ -139,7 +141,7 @@ def test_the_interval_is_students_by_the_patients_of_the_rarer_class() -> None:
 
 
 @pytest.mark.parametrize(
-    ("images", "taken", "positives", "among", "like"),
+    ("images", "n_sampled", "positives", "among", "like"),
     [
         (100, 20, 50, 18, True),  # .40 beyond one half, 3.98 standard errors
         (100, 20, 50, 19, False),
@@ -155,19 +157,19 @@ def test_the_interval_is_students_by_the_patients_of_the_rarer_class() -> None:
         (40, 20, 40, 20, True),
     ],
 )
-def test_a_sample_is_unlike_its_class_from_four_standard_errors_on(
-    images, taken, positives, among, like
+def test_a_sample_differs_from_its_class_from_four_standard_errors(
+    images, n_sampled, positives, among, like
 ) -> None:
     own = np.r_[np.ones(30), np.zeros(images)]
-    shown = np.r_[np.ones(30), np.arange(images) < taken].astype(np.bool_)
+    sampled = np.r_[np.ones(30), np.arange(images) < n_sampled].astype(np.bool_)
     other = np.zeros(images)
-    other[:among], other[taken : taken + positives - among] = 1, 1
+    other[:among], other[n_sampled : n_sampled + positives - among] = 1, 1
     labels = np.column_stack([own, np.r_[np.zeros(30), other]])
-    assert representative(labels, 0, shown) == like
-    assert representative(np.column_stack([1 - own, labels[:, 1]]), 0, shown) == like
+    assert representative(labels, 0, sampled) == like
+    assert representative(np.column_stack([1 - own, labels[:, 1]]), 0, sampled) == like
 
 
-def test_a_class_of_which_none_was_drawn_is_no_sample_that_is_unlike() -> None:
+def test_a_class_that_was_not_drawn_is_not_called_unlike() -> None:
     labels = np.column_stack([np.r_[np.ones(10), np.zeros(90)], np.r_[np.zeros(50), np.ones(50)]])
-    shown = np.arange(100) < 10
-    assert representative(labels, 0, shown)
+    sampled = np.arange(100) < 10
+    assert representative(labels, 0, sampled)

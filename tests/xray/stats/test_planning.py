@@ -32,16 +32,16 @@ PROGRAM = [
 ]
 
 
-@pytest.mark.parametrize(("asked", "sizes"), PROGRAM)
-def test_sizes_are_those_of_pmvalsampsize(asked, sizes):
-    prevalence, auc, ratio, slope, area, mean, sd, sensitivity, specificity, threshold, benefit = asked
+@pytest.mark.parametrize(("row", "sizes"), PROGRAM)
+def test_sizes_equal_pmvalsampsize(row, sizes):
+    prevalence, auc, ratio, slope, area, mean, sd, sensitivity, specificity, threshold, benefit = row
     assert size_for_observed_expected(prevalence, ratio) == sizes[0]
     assert size_for_slope(*normal_logits(mean, sd), slope) == pytest.approx(sizes[1], rel=0.005)
     assert size_for_auc(auc, prevalence, area) == sizes[2]
     assert size_for_net_benefit(sensitivity, specificity, threshold, prevalence, benefit) == sizes[3]
 
 
-def test_the_published_example_of_the_slope():
+def test_the_size_for_the_slope_equals_the_published_example():
     """Riley et al. 2021: log odds N(-5, 2.5²), interval of width 0.2: 4544 by their simulation."""
     assert size_for_slope(*normal_logits(-5, 2.5), 0.2) == pytest.approx(4544, rel=0.005)
 
@@ -49,11 +49,11 @@ def test_the_published_example_of_the_slope():
 def world(rng: np.random.Generator, n: int, auc: float, prevalence: float):
     """Labels and calibrated log odds: (n,) each."""
     logits, weights = logits_of(auc, prevalence)
-    drawn = rng.choice(logits, n, p=weights / weights.sum())
-    return (rng.random(n) < expit(drawn)).astype(float), drawn
+    sample = rng.choice(logits, n, p=weights / weights.sum())
+    return (rng.random(n) < expit(sample)).astype(float), sample
 
 
-def test_log_odds_of_an_auc_and_a_prevalence_have_them():
+def test_log_odds_reproduce_their_auc_and_prevalence():
     labels, logits = world(np.random.default_rng(1), 200_000, 0.8, 0.1)
     assert labels.mean() == pytest.approx(0.1, abs=0.003)
     assert auc_interval(labels, logits).value == pytest.approx(0.8, abs=0.006)
@@ -71,16 +71,16 @@ def test_a_planned_width_is_what_a_study_of_that_size_gets():
 def test_a_planned_difference_is_shown_with_the_planned_power():
     """Two models whose AUCs correlate by 0.5, as the size assumes."""
     rng, n = np.random.default_rng(3), size_for_difference(0.85, 0.78, 0.3, 0.5)
-    shown = []
+    significant = []
     for _ in range(300):
         labels = (np.arange(n) < 0.3 * n).astype(float)
         noise = rng.multivariate_normal([0, 0], [[1, 0.52], [0.52, 1]], n)  # AUCs then correlate by about 0.5
         scores = noise + labels[:, None] * np.sqrt(2) * ndtri([0.85, 0.78])
-        shown.append(float(compare_paired(labels, scores[:, 0], scores[:, 1]).p) < 0.05)
-    assert np.mean(shown) == pytest.approx(0.8, abs=0.07)
+        significant.append(float(compare_paired(labels, scores[:, 0], scores[:, 1]).p) < 0.05)
+    assert np.mean(significant) == pytest.approx(0.8, abs=0.07)
 
 
-def test_sizes_of_shares():
+def test_sizes_for_shares_equal_a_hand_computation():
     n = size_for_share(0.9, 0.2, 0.1)
     assert n == 692  # 0.09 · (2 · 1.96 / 0.1)² / 0.2 = 691.5
     assert 2 * 1.96 * np.sqrt(0.09 / (0.2 * n)) <= 0.1 < 2 * 1.96 * np.sqrt(0.09 / (0.2 * (n - 1)))
@@ -91,7 +91,7 @@ def test_sizes_are_the_least_that_suffice():
     assert 2 * 1.96 * auc_se(0.9, 0.3, n) <= 0.05 < 2 * 1.96 * auc_se(0.9, 0.3, n - 1)
 
 
-def test_what_is_asked_for_twice_the_precision_costs_four_times_the_images():
+def test_twice_the_precision_needs_four_times_the_images():
     assert size_for_slope(*logits_of(0.8, 0.1), 0.1) == pytest.approx(
         4 * size_for_slope(*logits_of(0.8, 0.1), 0.2), abs=4
     )
@@ -112,18 +112,18 @@ def test_what_is_asked_for_twice_the_precision_costs_four_times_the_images():
         (lambda: normal_logits(0, 0), "sd: expected above 0"),
     ],
 )
-def test_refusals(call, words):
+def test_impossible_requests_are_refused(call, words):
     with pytest.raises(ValueError, match=words):
         call()
 
 
-def test_the_means_of_the_classes_are_bayes():
+def test_the_means_of_the_classes_follow_bayes():
     logits, weights = logits_of(0.8, 0.1)
     assert (expit(logits) * weights).sum() / weights.sum() == pytest.approx(0.1, abs=1e-9)
     assert logits.mean() < logit(0.5)
 
 
-def test_two_is_the_least_that_is_tried_and_others_are_exact():
+def test_the_smallest_size_is_two_and_others_are_exact():
     assert [_least(lambda n, least=least: n >= least) for least in (2, 3, 4, 5, 17, 1000)] == [
         2,
         3,

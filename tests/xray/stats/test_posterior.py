@@ -64,9 +64,9 @@ def by_hand(c, x, drop, se):
 
 
 @pytest.mark.parametrize(
-    ("fewest", "place"), [(1, 0), (19, 0), (20, 1), (39, 1), (40, 2), (80, 3), (159, 3), (160, 4)]
+    ("fewest", "column"), [(1, 0), (19, 0), (20, 1), (39, 1), (40, 2), (80, 3), (159, 3), (160, 4)]
 )
-def test_answers_are_those_computed_by_hand(fewest, place):
+def test_answers_equal_a_hand_computation(fewest, column):
     rng = np.random.default_rng(0)
     c = small(rng)
     x, drop, se = rng.normal(size=3), -0.07, 0.02
@@ -75,16 +75,16 @@ def test_answers_are_those_computed_by_hand(fewest, place):
     np.testing.assert_allclose(probabilities(c, out)[0], p)
     share, lower, upper = shares(c, out, Seen(np.array([drop]), np.array([se]), np.array([fewest])))
     np.testing.assert_allclose(share[0], middle)
-    np.testing.assert_allclose(lower[0], middle - c.widen[place] * low)
-    np.testing.assert_allclose(upper[0], middle + c.widen[place] * high)
+    np.testing.assert_allclose(lower[0], middle - c.widen[column] * low)
+    np.testing.assert_allclose(upper[0], middle + c.widen[column] * high)
 
 
-def test_no_share_and_no_bound_is_beyond_what_auc_can_lose():
+def test_shares_and_bounds_stay_within_the_possible_loss_of_auc():
     rng = np.random.default_rng(5)
     c = small(rng)
     c = replace(c, second=c.second * 50)
-    seen = Seen(np.full(200, 0.9), np.full(200, 0.4), np.full(200, 50))
-    share, lower, upper = shares(c, outputs(c, rng.normal(size=(200, 3))), seen)
+    observed = Seen(np.full(200, 0.9), np.full(200, 0.4), np.full(200, 50))
+    share, lower, upper = shares(c, outputs(c, rng.normal(size=(200, 3))), observed)
     assert lower.min() == -1
     assert upper.max() == 1
     assert (lower <= share).all()
@@ -105,17 +105,17 @@ def test_a_larger_drop_or_a_larger_error_makes_wider_intervals():
 
 def test_distance_is_along_axes_and_off_them():
     c = small(np.random.default_rng(1))
-    found = unlikeness(c, np.array([[1.0, 2.0, 3.0]]))
-    assert found[0] == pytest.approx(np.sqrt(1 / 2 + 4 / 0.5 + 9 / 1.5))
+    distance = unlikeness(c, np.array([[1.0, 2.0, 3.0]]))
+    assert distance[0] == pytest.approx(np.sqrt(1 / 2 + 4 / 0.5 + 9 / 1.5))
 
 
-def test_evidence_is_standardised_cut_and_zero_where_missing():
+def test_evidence_is_standardised_clipped_and_zero_when_missing():
     c = small(np.random.default_rng(2))
     x = standardised(c, {"drop": np.array([c.centre[0] + 0.5 * c.scale[0], np.nan, 1e9])})
     np.testing.assert_allclose(x, [[0.5, 0, 0], [0, 0, 0], [5, 0, 0]])
 
 
-def test_coefficients_survive_being_written():
+def test_coefficients_are_read_back_unchanged():
     c = small(np.random.default_rng(3))
     again = parse(written(c))
     for name in Coefficients.__dataclass_fields__:
@@ -126,7 +126,7 @@ def test_coefficients_survive_being_written():
 
 
 @pytest.mark.parametrize("variant", VARIANTS.values())
-def test_shipped_coefficients_are_whole(variant):
+def test_shipped_coefficients_are_complete(variant):
     c = coefficients(variant)
     assert len(c.names) == len(set(c.names)) == len(c.centre) == c.first.shape[1] == len(c.axes)
     assert c.second.shape[2] == OUTPUTS
@@ -139,27 +139,27 @@ def test_shipped_coefficients_are_whole(variant):
     assert ("covariates" in variant) == any("covariates" in name for name in c.names)
 
 
-def test_every_column_that_is_gathered_is_used(evidence):
+def test_every_gathered_column_is_used(evidence):
     assert set(coefficients("witness_covariates").names) == set(evidence.columns)
 
 
 def test_shares_are_of_the_drop_and_lie_within_their_intervals(evidence):
-    found = causes(evidence)
+    answers = causes(evidence)
     drop = evidence.parts.drop
-    left = drop.value[evidence.tasks] - found.share.sum(axis=1)
+    left = drop.value[evidence.tasks] - answers.share.sum(axis=1)
     assert (np.abs(left) < 3 * drop.se[evidence.tasks] + 0.5 * np.abs(drop.value[evidence.tasks])).all()
-    assert (found.lower < found.share).all()
-    assert (found.share < found.upper).all()
-    assert (found.upper - found.lower).max() < 1
-    assert ((found.probability > 0) & (found.probability < 1)).all()
+    assert (answers.lower < answers.share).all()
+    assert (answers.share < answers.upper).all()
+    assert (answers.upper - answers.lower).max() < 1
+    assert ((answers.probability > 0) & (answers.probability < 1)).all()
     c = coefficients("witness_covariates")
-    seen = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
-    again = shares(c, outputs(c, standardised(c, evidence.columns)), seen)
-    for of, same in zip((found.share, found.lower, found.upper), again, strict=True):
+    observed = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
+    again = shares(c, outputs(c, standardised(c, evidence.columns)), observed)
+    for of, same in zip((answers.share, answers.lower, answers.upper), again, strict=True):
         np.testing.assert_array_equal(of, same)
 
 
-def test_evidence_of_nowhere_is_unlike_the_simulated_cases(evidence):
+def test_extreme_evidence_is_unlike_the_simulated_cases(evidence):
     assert causes(evidence).alike.mean() > 0.5
     rng = np.random.default_rng(4)
     columns = {name: rng.choice([-1e3, 1e3], of.shape) for name, of in evidence.columns.items()}
@@ -168,33 +168,33 @@ def test_evidence_of_nowhere_is_unlike_the_simulated_cases(evidence):
     assert (nowhere.distance > 1).all()
 
 
-def test_a_contribution_is_what_is_lost_without_a_group_of_evidence(evidence):
-    found = causes(evidence)
+def test_a_contribution_is_the_loss_without_a_group_of_evidence(evidence):
+    answers = causes(evidence)
     c = coefficients("witness_covariates")
-    assert set(found.contributions) == set(GROUPS)
+    assert set(answers.contributions) == set(GROUPS)
     x = standardised(c, evidence.columns)
     own = [name.removeprefix("others' ").removeprefix("size of ").startswith("witness") for name in c.names]
     without = probabilities(c, outputs(c, np.where(own, 0, x)))
     np.testing.assert_allclose(
-        found.contributions["the network of the other site"], found.probability - without
+        answers.contributions["the network of the other site"], answers.probability - without
     )
 
 
-def test_fewer_evidence_takes_the_coefficients_of_that(evidence):
+def test_less_evidence_uses_the_coefficients_for_it(evidence):
     bare = {
         n: of
         for n, of in evidence.columns.items()
         if "witness" not in n and "case mix" not in n and "covariates" not in n
     }
-    found = causes(replace(evidence, columns=bare, witness=False, covariates=False))
+    answers = causes(replace(evidence, columns=bare, witness=False, covariates=False))
     same = causes(replace(evidence, columns=bare), coefficients("scores"))
-    np.testing.assert_allclose(found.probability, same.probability)
+    np.testing.assert_allclose(answers.probability, same.probability)
 
 
 @pytest.mark.parametrize(("times", "alike"), [(0.99, True), (1.01, False), (1.9, False)])
 def test_a_case_is_alike_up_to_the_limit_of_its_distance(evidence, times, alike):
     c = coefficients("witness_covariates")
     far = unlikeness(c, standardised(c, evidence.columns))
-    found = causes(evidence, replace(c, limit=float(far[0] / times)))
-    assert found.distance[0] == pytest.approx(times)
-    assert found.alike[0] == alike
+    answers = causes(evidence, replace(c, limit=float(far[0] / times)))
+    assert answers.distance[0] == pytest.approx(times)
+    assert answers.alike[0] == alike

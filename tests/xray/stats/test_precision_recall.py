@@ -8,7 +8,7 @@ from statsmodels.stats.proportion import proportion_confint
 from xray.stats.precision_recall import _bounds, average_precision_interval, influence
 
 
-def drawn(rng, n_pos, n_neg, gap, digits=1):
+def draw(rng, n_pos, n_neg, gap, digits=1):
     labels = np.repeat([1.0, 0.0], [n_pos, n_neg])
     return labels, np.round(rng.normal(size=labels.size) + gap * labels, digits)
 
@@ -22,12 +22,12 @@ def derivatives(labels, scores, step=1e-5):
 
 
 def test_influence_is_the_derivative_by_an_images_weight():
-    labels, scores = drawn(np.random.default_rng(0), 12, 40, 1.0)
+    labels, scores = draw(np.random.default_rng(0), 12, 40, 1.0)
     assert np.unique(scores).size < scores.size
     np.testing.assert_allclose(influence(labels, scores), derivatives(labels, scores), atol=1e-8)
 
 
-def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
+def test_the_value_equals_scikit_learn_and_the_interval_uses_the_influences():
     rng = np.random.default_rng(0)
     labels = (rng.random((300, 2)) < [0.2, 0.4]).astype(float)
     labels[:20, 1] = np.nan
@@ -46,7 +46,7 @@ def test_value_is_scikit_learns_and_the_interval_that_of_the_influences():
 
 
 @pytest.mark.parametrize("misplaced", [0, 1])
-def test_near_one_the_interval_is_wilsons(misplaced):
+def test_near_one_the_interval_equals_wilsons(misplaced):
     labels = np.repeat([1.0, 0.0], [50, 100])
     scores = labels.copy()
     scores[:misplaced] = -1
@@ -59,7 +59,7 @@ def test_near_one_the_interval_is_wilsons(misplaced):
 
 
 def test_images_of_one_patient_count_as_one_draw():
-    labels, scores = drawn(np.random.default_rng(1), 40, 80, 1.0)
+    labels, scores = draw(np.random.default_rng(1), 40, 80, 1.0)
     once = average_precision_interval(labels, scores)
     alone = average_precision_interval(labels, scores, np.arange(labels.size))
     assert (once.lower, once.upper) == (alone.lower, alone.upper)
@@ -70,7 +70,7 @@ def test_images_of_one_patient_count_as_one_draw():
     assert thrice.n_pos == 120
 
 
-def test_what_has_no_interval_says_why():
+def test_a_missing_interval_has_a_reason():
     labels = np.array([[1, 0, 1, 1], [0, 0, 1, 1], [0, 0, 0, 1]], dtype=float)
     scores = np.array([[3, 1, 3, 1], [2, 2, 2, 2], [1, 3, 1, 3]], dtype=float)
     estimate = average_precision_interval(labels, scores, np.array([0, 0, 1]))

@@ -6,7 +6,7 @@ from xray.stats.probe import source_probe
 from xray.stats.roc import auc
 
 
-def test_sites_that_differ_are_told_apart_and_others_are_not():
+def test_only_sites_that_differ_are_told_apart():
     rng = np.random.default_rng(1)
     features, site = rng.normal(size=(600, 20)), (np.arange(600) % 3 == 0).astype(float)
     same = source_probe(features, site)
@@ -27,7 +27,7 @@ def test_a_patients_images_share_a_fold():
     assert float(source_probe(features, site, patients).value) < 0.75
 
 
-def test_it_is_a_function_of_the_seed_and_refuses_gaps():
+def test_the_probe_depends_only_on_the_seed_and_refuses_gaps():
     rng = np.random.default_rng(3)
     features, site = rng.normal(size=(80, 3)), (rng.random(80) < 0.5).astype(float)
     assert source_probe(features, site, seed=4).value == source_probe(features, site, seed=4).value

@@ -64,7 +64,7 @@ def test_isotonic_equals_scikit_learn_within_its_ends(decimals):
     assert 0.5 < probability.max() < 1
 
 
-def test_a_small_pure_pool_does_not_pass_the_next_one():
+def test_a_small_pure_block_does_not_exceed_the_next_one():
     label, x = np.array([0.0, *[0] * 30, 1, 1, 1]), np.array([-3.0, *[-2] * 31, 5, 6])
     calibration = recalibrate(label, x, "isotonic")
     assert (np.diff(calibration.probabilities) >= 0).all()
@@ -105,7 +105,7 @@ def test_probabilities_of_just_0_and_1_stay_finite_and_gaps_are_gaps(method):
         ([1, 0, 1, 0, 0], [0, 1, 0.5, 0.2, 3], "logistic", REVERSED),
     ],
 )
-def test_what_can_not_be_fitted_says_why(label, x, method, reason):
+def test_an_impossible_fit_has_a_reason(label, x, method, reason):
     calibration = recalibrate(np.array(label, dtype=float), np.array(x, dtype=float), method)
     assert calibration.reason == reason
     assert np.isnan(calibration.apply(np.array([0.0]))).all()

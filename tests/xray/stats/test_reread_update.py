@@ -31,30 +31,30 @@ def reads(difference: float, se: float = 0.015, ratio: float = 0.0, lost: float 
 
 
 @pytest.mark.parametrize(("name", "names"), [("reread_updates", INPUTS), ("reread_chances", PLANNED)])
-def test_coefficients_are_of_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
+def test_coefficients_match_the_inputs_that_the_code_makes(name: str, names: tuple[str, ...]) -> None:
     assert networks(name).names == names
 
 
-def test_coefficients_come_back_from_text() -> None:
+def test_coefficients_are_read_back_from_text() -> None:
     shipped = networks("reread_updates")
     back = parse(as_text(shipped))
     for field in Networks.__dataclass_fields__:
         assert np.array_equal(getattr(back, field), getattr(shipped, field))
 
 
-def test_networks_are_the_mean_of_their_answers() -> None:
+def test_the_answer_is_the_mean_over_the_networks() -> None:
     """One input and hidden unit each: by hand."""
     of = Networks(
         ("x",), np.array([1.0]), np.array([2.0]), np.array([[[1.0]], [[-1.0]]]), np.zeros((2, 1)),
         np.array([[[2.0]], [[2.0]]]), np.array([[0.5], [0.5]]),
     )  # fmt: skip
     hidden = np.tanh(1.0)
-    wanted = np.mean([1 / (1 + np.exp(-(sign * 2 * hidden + 0.5))) for sign in (1, -1)])
-    assert of.answers(np.array([[3.0]])) == pytest.approx(wanted)
+    expected = np.mean([1 / (1 + np.exp(-(sign * 2 * hidden + 0.5))) for sign in (1, -1)])
+    assert of.answers(np.array([[3.0]])) == pytest.approx(expected)
     assert of.answers(np.array([[np.nan]])) == pytest.approx(1 / (1 + np.exp(-0.5)))
 
 
-def test_a_loss_that_goes_with_other_labels_makes_label_likely_and_images_less() -> None:
+def test_a_loss_with_contradicted_labels_makes_label_likelier_than_image() -> None:
     doubt = before(0.5)
     high, none = (updated(doubt, reads(difference)) for difference in (0.09, 0.0))
     assert high[LABEL] > 0.8
@@ -74,25 +74,25 @@ def test_odds_before_the_reads_still_count() -> None:
     assert probabilities[-1] > probabilities[0] + 0.2
 
 
-def test_inputs_are_finite_and_in_the_units_of_their_error() -> None:
-    made = inputs(before(0.5), np.array([[0.06, 0.015, 0.0, 0.1, 0.2]]))[0]
-    assert np.isfinite(made).all()
-    assert made[INPUTS.index("label")] == pytest.approx(2)
-    assert made[INPUTS.index("rest of drop")] == pytest.approx(0.02)
-    assert made[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
-    assert made[INPUTS.index("gained")] == pytest.approx(0.2)
+def test_inputs_are_finite_and_in_units_of_their_error() -> None:
+    values = inputs(before(0.5), np.array([[0.06, 0.015, 0.0, 0.1, 0.2]]))[0]
+    assert np.isfinite(values).all()
+    assert values[INPUTS.index("label")] == pytest.approx(2)
+    assert values[INPUTS.index("rest of drop")] == pytest.approx(0.02)
+    assert values[INPUTS.index("rest")] == pytest.approx(-0.01 / np.hypot(0.02, 0.015))
+    assert values[INPUTS.index("gained")] == pytest.approx(0.2)
     far = inputs(before(1 - 1e-6), np.array([[0.9, 0.01, 0.0, 0.1, 0.2]]))[0]
     assert far[INPUTS.index("label")] == far[INPUTS.index("odds label")] == 6
 
 
-def test_more_precise_reads_promise_more() -> None:
+def test_more_precise_reads_raise_the_chance() -> None:
     chances = [chance(before(0.5), True, se, 2.0) for se in (0.08, 0.03, 0.012)]
     assert chances == sorted(chances)
     assert chances[-1] > chances[0] + 0.1
     assert chance(before(0.5), True, 0.03, 9.0) < chance(before(0.5), True, 0.03, 1.0)
 
 
-def test_a_verdict_says_what_was_measured_and_what_it_was_before() -> None:
+def test_a_verdict_gives_the_measurement_and_the_earlier_odds() -> None:
     """A world where the label means another finding: read again by A's rules, label is named."""
     world = draw_world(300_101, ("redefined",))
     task = int(np.argmax(world.shares[:, LABEL]))

@@ -24,7 +24,7 @@ def site(
     return np.round(severity + 0.7 * rng.normal(size=n), 1), labels, np.arange(n) // 2, again
 
 
-def test_everything_read_again_gives_the_difference_of_both_aucs_exactly() -> None:
+def test_rereading_every_image_gives_the_exact_difference_of_aucs() -> None:
     scores, labels, patients, again = site(1)
     design = plan(scores, labels, N)
     assert design is not None
@@ -46,8 +46,8 @@ def test_totals_are_unbiased_over_all_samples() -> None:
     sizes, n = np.array([4, 3, 3]), np.array([2, 2, 2])
     members = [np.flatnonzero(stratum == h) for h in range(3)]
     sums = []
-    for chosen in product(*(combinations(of, 2) for of in members)):
-        at = np.concatenate(chosen)
+    for sample in product(*(combinations(of, 2) for of in members)):
+        at = np.concatenate(sample)
         sums.append(totals(scores, labels, at, again[at] - labels[at], stratum, sizes, n))
     positives = again.sum()
     pairs = positives * (again.size - positives)
@@ -55,26 +55,26 @@ def test_totals_are_unbiased_over_all_samples() -> None:
     assert np.mean(sums, axis=0) == pytest.approx(truth, abs=1e-12)
 
 
-def test_intervals_hold_in_samples_of_one_site() -> None:
+def test_intervals_cover_in_samples_of_one_site() -> None:
     """With patients fixed, the interval, which is of all patients, holds rather more than 95 %; and little more."""
     scores, labels, patients, again = site(2)
     truth = roc_auc_score(again, scores) - roc_auc_score(labels, scores)
     design = plan(scores, labels, 150)
     assert design is not None
     rng = np.random.default_rng(3)
-    held, values, widths = 0, [], []
+    covered, values, widths = 0, [], []
     for _ in range(400):
         read = draw(design, rng)
         of = measure(scores, labels, patients, design, read, again[read])
-        held += of.lower <= truth <= of.upper
+        covered += of.lower <= truth <= of.upper
         values.append(of.difference)
         widths.append(of.se)
-    assert 0.93 <= held / 400 <= 0.995
+    assert 0.93 <= covered / 400 <= 0.995
     assert np.mean(values) == pytest.approx(truth, abs=0.005)
     assert 0.9 < np.mean(widths) / np.std(values) < 1.6
 
 
-def test_a_plan_reads_the_budget_in_strata_of_one_class() -> None:
+def test_a_plan_spends_the_budget_in_strata_of_one_class() -> None:
     scores, labels, _, _ = site(4)
     labels[:10] = np.nan
     design = plan(scores, labels, 100)
@@ -88,22 +88,22 @@ def test_a_plan_reads_the_budget_in_strata_of_one_class() -> None:
     assert mixed == {(0.0,), (1.0,)}
 
 
-def test_a_plan_says_more_than_as_many_images_by_chance() -> None:
+def test_a_plan_is_more_precise_than_a_simple_random_sample() -> None:
     n = 4000
     scores, labels, patients, again = site(10, called_from=1.7, n=n)
     truth = roc_auc_score(again, scores) - roc_auc_score(labels, scores)
-    chosen = plan(scores, labels, 150)
-    assert chosen is not None
+    own_plan = plan(scores, labels, 150)
+    assert own_plan is not None
     by_chance = Design(np.zeros(n, dtype=np.int64), np.array([n]), np.array([150]))
     rng, errors = np.random.default_rng(0), []
-    for design in (chosen, by_chance):
+    for design in (own_plan, by_chance):
         reads = [draw(design, rng) for _ in range(100)]
         values = [measure(scores, labels, patients, design, read, again[read]).difference for read in reads]
         errors.append(np.nanmedian(np.abs(np.array(values) - truth)))
     assert errors[0] < 0.85 * errors[1]
 
 
-def test_more_reads_promise_a_smaller_error() -> None:
+def test_more_reads_have_a_smaller_expected_error() -> None:
     scores, labels, _, _ = site(5)
     errors = []
     for budget in (50, 100, 200, 400):
@@ -113,7 +113,7 @@ def test_more_reads_promise_a_smaller_error() -> None:
     assert all(1.2 < one / two < 1.9 for one, two in pairwise(errors))
 
 
-def test_few_of_a_class_are_not_planned() -> None:
+def test_a_class_of_few_images_gets_no_plan() -> None:
     scores, labels, _, _ = site(6)
     labels[:] = 0
     labels[:9] = 1
@@ -133,7 +133,7 @@ def test_reads_that_confirm_every_label_leave_an_error() -> None:
     assert of.upper > 0.005
 
 
-def test_answers_that_are_missing_weigh_the_others_of_their_stratum_more() -> None:
+def test_missing_answers_raise_the_weight_of_others_in_their_stratum() -> None:
     scores, labels, patients, again = site(8)
     design = plan(scores, labels, 200)
     assert design is not None
@@ -158,7 +158,7 @@ def test_answers_that_are_missing_weigh_the_others_of_their_stratum_more() -> No
     assert none.reason == NO_POSITIVES
 
 
-def test_where_scores_lie_follows_scikit_learn() -> None:
+def test_placements_of_scores_equal_scikit_learn() -> None:
     scores, labels, _, _ = site(9)
     at = placed(scores, labels, 1 - labels)
     assert at.auc == pytest.approx(roc_auc_score(labels, scores), abs=1e-12)
@@ -169,7 +169,7 @@ def test_where_scores_lie_follows_scikit_learn() -> None:
     assert moved == pytest.approx(float(at.influence[negative]), rel=0.05, abs=2e-4)
 
 
-def test_two_samples_together_are_as_precise_as_both_and_one_alone_is_itself() -> None:
+def test_two_pooled_samples_are_more_precise_and_one_alone_is_unchanged() -> None:
     scores, labels, patients, again = site(11)
     parts = []
     for seed in (0, 1):
@@ -198,7 +198,7 @@ def test_a_fifth_of_the_positives_are_expected_to_be_contradicted_and_as_many_ne
     assert guess[(labels == 1) & ~high].mean() > guess[(labels == 1) & high].mean()
 
 
-def test_reads_go_where_they_move_the_auc_and_the_prevalence_and_a_fifth_by_size() -> None:
+def test_reads_are_allocated_by_their_effect_and_a_fifth_by_size() -> None:
     scores, labels, _, _ = site(13, called_from=1.7, n=4000)
     at = placed(scores, labels, 1 - labels)
     guess = guesses(labels, at)
@@ -211,14 +211,14 @@ def test_reads_go_where_they_move_the_auc_and_the_prevalence_and_a_fifth_by_size
 
 
 @pytest.mark.parametrize(("budget", "strata"), [(24, 4), (60, 5), (120, 10), (400, 16)])
-def test_a_stratum_is_for_a_dozen_reads_within_bounds(budget: int, strata: int) -> None:
+def test_there_is_about_one_stratum_per_dozen_reads(budget: int, strata: int) -> None:
     scores, labels, _, _ = site(14)
     design = plan(scores, labels, budget)
     assert design is not None
     assert design.sizes.size == strata
 
 
-def test_where_nothing_is_contradicted_the_error_is_that_of_the_class_shrunk_by_two_reads() -> None:
+def test_without_contradictions_the_error_is_that_of_the_class_shrunk_by_two_reads() -> None:
     """By hand, for patients of one image each."""
     scores, labels, _, _ = site(15)
     design = plan(scores, labels, 100)

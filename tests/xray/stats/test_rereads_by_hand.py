@@ -35,28 +35,28 @@ def share_above(scores, weights, x):
     return ((scores > x) @ weights + 0.5 * (scores == x) @ weights) / weights.sum()
 
 
-def test_a_measure_is_what_its_images_say():
+def test_a_measure_equals_a_hand_computation_from_its_images():
     scores, labels, patients, design, read, calls = read_site()
     of = measure(scores, labels, patients, design, read, calls)
-    used = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
+    replies = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
     usable = [i for i in range(60) if np.isfinite(scores[i] + labels[i])]
     x, y = scores[usable], labels[usable]
     stratum = {i: design.stratum[i] for i in usable}
     size = {h: sum(stratum[i] == h for i in usable) for h in set(stratum.values())}
-    n = {h: sum(stratum[i] == h for i, _ in used) for h in size}
-    assert of.reads == len(used) == 29
+    n = {h: sum(stratum[i] == h for i, _ in replies) for h in size}
+    assert of.reads == len(replies) == 29
     u, pairs, positives = totals(
-        x, y, np.array([usable.index(i) for i, _ in used]), np.array([call - labels[i] for i, call in used]),
+        x, y, np.array([usable.index(i) for i, _ in replies]), np.array([call - labels[i] for i, call in replies]),
         np.array([stratum[i] for i in usable]), np.array(list(size.values())), np.array(list(n.values())),
     )  # fmt: skip
     auc = u / pairs
     assert of.difference == pytest.approx(auc - roc_auc_score(y, x))
     assert of.ratio == pytest.approx(np.log(positives / y.sum()))
-    gone = sum(size[stratum[i]] / n[stratum[i]] for i, call in used if labels[i] == 1 and call == 0)
-    assert of.lost == pytest.approx(gone / y.sum())
+    lost = sum(size[stratum[i]] / n[stratum[i]] for i, call in replies if labels[i] == 1 and call == 0)
+    assert of.lost == pytest.approx(lost / y.sum())
 
     # where scores lie among positives and negatives as the others call them
-    moved = {i: (call - labels[i]) * size[stratum[i]] / n[stratum[i]] for i, call in used}
+    moved = {i: (call - labels[i]) * size[stratum[i]] / n[stratum[i]] for i, call in replies}
     yes = np.array([labels[i] + moved.get(i, 0) for i in usable])
     below = {i: np.clip(1 - share_above(x, 1 - yes, scores[i]), 0, 1) for i in usable}
     above = {i: np.clip(share_above(x, yes, scores[i]), 0, 1) for i in usable}
@@ -67,32 +67,34 @@ def test_a_measure_is_what_its_images_say():
     guess = dict(zip(usable, guesses(y, placed(x, y, 1 - y)), strict=True))
     rate = {}
     for value in (0, 1):
-        of_class = [(i, call) for i, call in used if labels[i] == value]
+        of_class = [(i, call) for i, call in replies if labels[i] == value]
         times = (sum(call != labels[i] for i, call in of_class) + 0.5) / (
             sum(guess[i] for i, _ in of_class) + 0.5
         )
         guess |= {i: min(guess[i] * times, 0.5) for i in usable if labels[i] == value}
     for h in size:
         mean = np.mean([guess[i] for i in usable if stratum[i] == h])
-        changed = sum(call != labels[i] for i, call in used if stratum[i] == h)
+        changed = sum(call != labels[i] for i, call in replies if stratum[i] == h)
         rate[h] = (changed + 2 * mean) / (n[h] + 2)
 
     # patients, and reads of strata
     own = placed(x, y, 1 - y)
-    drift = {h: sum(gain[i] * (call - labels[i]) for i, call in used if stratum[i] == h) / n[h] for h in size}
+    drift = {
+        h: sum(gain[i] * (call - labels[i]) for i, call in replies if stratum[i] == h) / n[h] for h in size
+    }
     influence = []
     for at, i in enumerate(usable):
-        there = (below[i] - auc) / p if labels[i] else (above[i] - auc) / q
-        here = (
+        before = (below[i] - auc) / p if labels[i] else (above[i] - auc) / q
+        after = (
             (own.below[at] - own.auc) / own.positives
             if labels[i]
             else (own.above[at] - own.auc) / own.negatives
         )
-        influence.append(there - here + drift[stratum[i]])
+        influence.append(before - after + drift[stratum[i]])
     rest = np.array(influence) - np.mean(influence)
-    who = patients[usable]
-    of_patients = sum(rest[who == patient].sum() ** 2 for patient in set(who))
-    images = np.array([(who == patient).sum() for patient in set(who)])
+    patient_ids = patients[usable]
+    of_patients = sum(rest[patient_ids == patient].sum() ** 2 for patient in set(patient_ids))
+    images = np.array([(patient_ids == patient).sum() for patient in set(patient_ids)])
     clustered = (images**2).sum() / images.sum()
     parts = {}
     for h in size:
@@ -108,7 +110,7 @@ def test_a_measure_is_what_its_images_say():
     assert of.ratio_se == pytest.approx(np.sqrt(spread) / positives)
 
 
-def test_an_error_that_is_expected_is_that_of_the_guesses():
+def test_the_expected_error_follows_from_the_guessed_contradictions():
     scores, labels, _, design, _, _ = read_site()
     usable = np.flatnonzero(design.stratum >= 0)
     at = placed(scores[usable], labels[usable], 1 - labels[usable])
@@ -120,7 +122,7 @@ def test_an_error_that_is_expected_is_that_of_the_guesses():
     assert expected_se(scores, labels, design) == pytest.approx(np.sqrt(variance))
 
 
-def test_one_read_of_a_stratum_is_too_few_unless_it_has_no_more():
+def test_a_stratum_needs_two_reads_unless_it_has_one_image():
     scores, labels, patients, again = site()
     stratum = labels.astype(np.int64)
     stratum[0] = 2
@@ -133,7 +135,7 @@ def test_one_read_of_a_stratum_is_too_few_unless_it_has_no_more():
 
 
 @pytest.mark.parametrize(("left", "defined"), [(0, False), (1, True), (59, True), (60, False)])
-def test_without_both_classes_by_the_others_there_is_no_auc(left, defined):
+def test_without_both_classes_among_the_reads_there_is_no_auc(left, defined):
     scores, labels, patients, _ = site()
     design = plan(scores, labels, 60)
     read = np.arange(60)
@@ -161,19 +163,22 @@ def test_samples_are_pooled_by_their_precision():
     assert of.reads == 400
 
 
-def test_a_guess_goes_half_by_where_the_other_class_lies_and_is_no_more_than_a_half():
+def test_a_guess_depends_on_the_other_class_and_is_at_most_a_half():
     scores, labels, _, _ = site()
     at = placed(scores, labels, 1 - labels)
-    for value, place, rate in ((0, at.below**3, labels.sum() / (1 - labels).sum()), (1, at.above**3, 1.0)):
+    for value, placement, rate in (
+        (0, at.below**3, labels.sum() / (1 - labels).sum()),
+        (1, at.above**3, 1.0),
+    ):
         own = labels == value
         # images of the class are likelier to be contradicted where the other class lies
-        wanted = 0.2 * rate * (0.5 + 0.5 * place[own] / place[own].mean())
-        np.testing.assert_allclose(guesses(labels, at)[own], np.minimum(wanted, 0.5))
+        expected = 0.2 * rate * (0.5 + 0.5 * placement[own] / placement[own].mean())
+        np.testing.assert_allclose(guesses(labels, at)[own], np.minimum(expected, 0.5))
     far = Placed(np.r_[np.zeros(50), 1.0, 0.0], np.ones(52), 0.5, 25.0, 26.0)
     assert guesses(np.r_[np.zeros(51), 1.0], far)[50] == 0.5
 
 
-def test_strata_hold_about_the_same_worth_in_order_of_score():
+def test_strata_are_ordered_by_score_and_have_similar_worth():
     scores, labels, _, _ = site(n=400)
     design = plan(scores, labels, 130)
     at = placed(scores, labels, 1 - labels)
@@ -184,14 +189,14 @@ def test_strata_hold_about_the_same_worth_in_order_of_score():
     for value, count in zip((1, 0), counts, strict=True):
         own = np.flatnonzero(labels == value)
         order = own[np.argsort(scores[own], kind="stable")]
-        place = (np.cumsum(worth[order]) - worth[order] / 2) / worth[order].sum()
-        expected = np.floor(place * count)
+        position = (np.cumsum(worth[order]) - worth[order] / 2) / worth[order].sum()
+        expected = np.floor(position * count)
         _, first = np.unique(design.stratum[order], return_inverse=True)
         np.testing.assert_array_equal(first, expected)
 
 
 @pytest.mark.parametrize("rare", [0, 1])
-def test_each_class_has_two_strata_at_least(rare):
+def test_every_class_has_at_least_two_strata(rare):
     n = 3000
     rng = np.random.default_rng(0)
     labels = np.r_[np.full(12, rare), np.full(n - 12, 1 - rare)].astype(float)
@@ -202,7 +207,7 @@ def test_each_class_has_two_strata_at_least(rare):
     assert design.reads.sum() == 48
 
 
-def test_a_stratum_of_one_image_goes_with_its_neighbour():
+def test_a_stratum_of_one_image_is_merged_with_its_neighbour():
     labels = np.r_[np.ones(12), np.zeros(40)]
     scores = np.r_[-30.0, np.linspace(2, 3, 11), np.linspace(-1, 1, 40)]
     design = plan(scores, labels, 52)
@@ -210,7 +215,7 @@ def test_a_stratum_of_one_image_goes_with_its_neighbour():
     assert (design.reads == design.sizes).all()
 
 
-def test_reads_that_a_stratum_cannot_take_go_to_the_others():
+def test_reads_that_exceed_a_stratum_go_to_the_others():
     scores, labels, _, _ = site(n=100)
     for budget in (20, 50, 90, 99, 100, 500):
         design = plan(scores, labels, budget)

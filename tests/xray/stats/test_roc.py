@@ -71,13 +71,13 @@ def test_auc_equals_its_definition(rows):
 
 @settings(deadline=None, max_examples=100)
 @given(npst.arrays(np.float32, st.integers(2, 60), elements=st.floats(-1e3, 1e3, width=32)), st.randoms())
-def test_auc_knows_only_ranks(scores, random):
+def test_auc_depends_only_on_ranks(scores, random):
     labels = np.array([1.0, 0.0] + [float(random.random() < 0.3) for _ in scores[2:]])
     ranks = np.unique(scores, return_inverse=True)[1]
     assert auc(labels, scores).value == auc(labels, ranks).value == auc(1 - labels, -scores).value
 
 
-def test_auc_of_many_columns_is_that_of_each():
+def test_auc_of_many_columns_equals_that_of_each():
     rng = np.random.default_rng(2)
     labels, scores = np.empty((2, 700, len(SHAPES)))
     for column, shape in enumerate(SHAPES):
@@ -86,12 +86,12 @@ def test_auc_of_many_columns_is_that_of_each():
     scores[rng.random(scores.shape) < 0.2] = np.nan
     labels[:, 3] = np.nan
     labels[labels[:, 4] == 1, 4] = np.nan
-    each = [auc(labels[:, column], scores[:, column]) for column in range(len(SHAPES))]
+    estimates = [auc(labels[:, column], scores[:, column]) for column in range(len(SHAPES))]
     for arrays in [(labels, scores), (np.asfortranarray(labels), np.asfortranarray(scores))]:
         together = auc(*arrays)
         assert together.value.shape == (len(SHAPES),)
-        np.testing.assert_array_equal(together.value, [float(one.value) for one in each])
-        assert together.reason.tolist() == [str(one.reason) for one in each]
+        np.testing.assert_array_equal(together.value, [float(one.value) for one in estimates])
+        assert together.reason.tolist() == [str(one.reason) for one in estimates]
     assert together.reason.tolist() == ["", "", "", NO_DATA, ONE_CLASS, "", "", ""]
     shared = auc(labels[:, 0], scores)
     np.testing.assert_array_equal(shared.value[:3], [auc(labels[:, 0], scores[:, j]).value for j in range(3)])
@@ -104,12 +104,12 @@ def test_auc_is_correctly_rounded():
 
 
 @pytest.mark.parametrize("dtype", [bool, np.int8, np.int64, np.float32, np.float64])
-def test_labels_of_any_type(dtype):
+def test_labels_may_have_any_type(dtype):
     labels, scores = sample(np.random.default_rng(3), "smooth", 100)
     assert auc(labels.astype(dtype), scores).value == auc(labels, scores).value
 
 
-def test_nothing_at_all():
+def test_empty_input_has_a_reason():
     for empty in (np.empty(0), np.empty((0, 3))):
         estimate = auc(empty, empty)
         assert estimate.value.shape == empty.shape[1:]
@@ -138,7 +138,7 @@ def test_wrong_labels_and_shapes_are_refused():
         auc(np.zeros((4, 1)), np.zeros((4, 2)))
 
 
-def test_inputs_are_left_alone():
+def test_inputs_are_not_modified():
     labels, scores = sample(np.random.default_rng(4), "smooth", 100)
     copies = labels.copy(), scores.copy()
     for function in (auc, youden, average_precision):
@@ -193,7 +193,7 @@ def test_youden_of_an_inverted_model_is_not_infinite():
     assert str(point.reason) == NOT_BETTER
 
 
-def test_youden_rule_is_at_least():
+def test_youdens_rule_is_at_least_the_threshold():
     point = youden(np.array([0, 0, 1, 1]), np.array([1.0, 2, 3, 4]))
     assert (float(point.threshold), float(point.sensitivity), float(point.specificity)) == (3, 1, 1)
     one_class = youden(np.ones(3), np.arange(3))

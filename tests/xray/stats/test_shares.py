@@ -9,7 +9,7 @@ from statsmodels.stats.weightstats import DescrStatsW
 from xray.stats.shares import paired_by_patient, share_by_patient, shares_at_threshold, shares_by_patient
 
 
-def test_one_image_each_is_wilsons_interval():
+def test_with_one_image_per_patient_the_interval_is_wilsons():
     hits = np.arange(40) < 11
     estimate = share_by_patient(np.ones(40, bool), hits, np.arange(40))
     effective = estimate.value * (1 - estimate.value) / estimate.se**2
@@ -19,15 +19,15 @@ def test_one_image_each_is_wilsons_interval():
     )
 
 
-def test_a_paired_gain_of_one_image_each_is_the_t_test_of_a_mean():
+def test_with_one_image_per_patient_a_paired_gain_is_the_t_test_of_a_mean():
     gain = np.random.default_rng(2).choice([-1, 0, 1], p=[0.1, 0.6, 0.3], size=60)
-    counted = np.arange(60) >= 5
-    paired = paired_by_patient(counted, gain, np.arange(60))
-    mean = DescrStatsW(gain[counted])
+    calls = np.arange(60) >= 5
+    paired = paired_by_patient(calls, gain, np.arange(60))
+    mean = DescrStatsW(gain[calls])
     assert float(paired.p) == pytest.approx(mean.ttest_mean(0)[1], rel=1e-12)
     assert float(paired.z) == pytest.approx(norm.isf(mean.ttest_mean(0)[1] / 2), rel=1e-9)
     assert (float(paired.lower), float(paired.upper)) == pytest.approx(mean.tconfint_mean(0.05), rel=1e-12)
-    assert (int(paired.n), int(paired.n_pos)) == (55, int((gain[counted] != 0).sum()))
+    assert (int(paired.n), int(paired.n_pos)) == (55, int((gain[calls] != 0).sum()))
 
 
 def test_images_that_repeat_their_patient_count_once():
@@ -38,10 +38,10 @@ def test_images_that_repeat_their_patient_count_once():
     assert (int(five.n), int(five.n_pos)) == (200, 55)
 
 
-def test_ends_and_nothing_to_count():
-    counted = np.array([[True, True, False]] * 8)
+def test_shares_of_none_all_and_no_images_have_bounds():
+    calls = np.array([[True, True, False]] * 8)
     hits = np.array([[True, False, False]] * 8)
-    estimate = share_by_patient(counted, hits, np.repeat(np.arange(4), 2))
+    estimate = share_by_patient(calls, hits, np.repeat(np.arange(4), 2))
     assert estimate.value[:2].tolist() == [1, 0]
     assert estimate.lower[0] == pytest.approx(proportion_confint(4, 4, method="wilson")[0]), (
         "four patients, not eight images"
@@ -50,7 +50,7 @@ def test_ends_and_nothing_to_count():
     assert np.isnan(estimate.value[2])
 
 
-def test_coverage_with_three_images_of_each_patient():
+def test_the_interval_covers_with_three_images_per_patient():
     random, covered = np.random.default_rng(1), []
     for _ in range(600):
         rate = random.beta(2, 3, size=50)

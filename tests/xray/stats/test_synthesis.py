@@ -23,7 +23,7 @@ FIVE = ([1.2, 1.5, 0.9, 2.1, 1.4], [0.02, 0.05, 0.01, 0.1, 0.03])
         (FIVE, (1.3538030606, 0.8365797760, 1.8710263452, 0.1225091827, 0.818444416287)),
     ],
 )
-def test_mean_interval_and_heterogeneity_are_those_of_metafor(sites, expected):
+def test_mean_interval_and_heterogeneity_equal_metafor(sites, expected):
     """rma(yi, vi, method = "REML", test = "knha")."""
     result = synthesise(np.array(sites[0]), np.sqrt(sites[1]))
     assert (result.mean, result.lower, result.upper, result.tau2, result.i2) == pytest.approx(
@@ -33,7 +33,7 @@ def test_mean_interval_and_heterogeneity_are_those_of_metafor(sites, expected):
     assert result.next_lower < result.lower < result.mean < result.upper < result.next_upper
 
 
-def test_sites_that_agree_make_no_interval_narrower_than_their_errors():
+def test_agreeing_sites_do_not_narrow_the_interval_below_their_errors():
     """Hartung and Knapp's factor is 0 where all sites say the same."""
     result = synthesise(np.full(6, 0.5), np.full(6, 0.2))
     assert result.tau2 == 0
@@ -54,7 +54,7 @@ def test_sites_without_an_error_are_left_out():
     assert synthesise(y, se) == synthesise(y[:3], se[:3])
 
 
-def test_scale_and_place_of_the_estimates():
+def test_results_follow_a_change_of_scale_and_origin():
     y, se = np.array(FIVE[0]), np.sqrt(FIVE[1])
     one, other = synthesise(y, se), synthesise(7 - 3 * y, 3 * se)
     assert (other.lower, other.next_upper) == pytest.approx(
@@ -63,7 +63,7 @@ def test_scale_and_place_of_the_estimates():
     assert other.tau2 == pytest.approx(9 * one.tau2, rel=1e-6)
 
 
-def test_variance_between_sites_is_the_likeliest():
+def test_the_variance_between_sites_maximises_the_likelihood():
     y, v = np.array(BCG[0]), np.array(BCG[1])
 
     def likelihood(tau2: float) -> float:
@@ -76,7 +76,7 @@ def test_variance_between_sites_is_the_likeliest():
 
 
 @pytest.mark.parametrize(("n_sites", "sd"), [(5, 0.3), (8, 0.1), (20, 0.1)])
-def test_the_next_site_lies_in_its_interval_as_often_as_it_says(n_sites, sd):
+def test_the_prediction_interval_covers_the_next_site_at_its_level(n_sites, sd):
     """Where sites differ little, the customary interval holds 83 to 90 %; benchmarks/next_site.py has the whole grid."""
     rng, inside = np.random.default_rng(n_sites), []
     for _ in range(300):
@@ -87,7 +87,7 @@ def test_the_next_site_lies_in_its_interval_as_often_as_it_says(n_sites, sd):
     assert 0.92 <= np.mean(inside) <= 0.99
 
 
-def test_images_of_patients_count_no_more_than_as_often_as_they_are():
+def test_repeated_images_of_patients_do_not_narrow_the_interval():
     """Two images of a patient that mostly differ vary less together than apart."""
     patients = np.repeat(np.arange(40), 2)
     hits = np.tile([True, False], 40)

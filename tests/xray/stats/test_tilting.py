@@ -10,8 +10,8 @@ from xray.stats.transfer import SiteScores
 
 def site(rng, n=3000, prevalence=(0.3, 0.2, 0.15), spread=1.0, offset=0.0, first=0) -> SiteScores:
     labels = (rng.random((n, 3)) < prevalence).astype(float)
-    seen = 1.8 * labels + rng.normal(size=labels.shape)
-    a, b = (spread * (seen + 0.5 * rng.normal(size=seen.shape)) + offset for _ in range(2))
+    scores = 1.8 * labels + rng.normal(size=labels.shape)
+    a, b = (spread * (scores + 0.5 * rng.normal(size=scores.shape)) + offset for _ in range(2))
     return SiteScores(labels, a, b, np.arange(n) + first)
 
 
@@ -21,10 +21,10 @@ TASKS = np.arange(3)
 def test_p_is_uniform_where_only_prevalences_differ():
     rng = np.random.default_rng(0)
     values = [tilt(site(rng, 800), site(rng, 800, (0.15, 0.3, 0.15), first=10_000), TASKS) for _ in range(60)]
-    rejected = np.mean([each.p < 0.05 for each in values])
+    rejected = np.mean([fit.p < 0.05 for fit in values])
     assert rejected < 0.12
-    assert np.mean([each.p_all < 0.05 for each in values]) < 0.2
-    hits = [abs(each.implied - [0.15, 0.3, 0.15]) < 1.96 * each.implied_se for each in values]
+    assert np.mean([fit.p_all < 0.05 for fit in values]) < 0.2
+    hits = [abs(fit.implied - [0.15, 0.3, 0.15]) < 1.96 * fit.implied_se for fit in values]
     assert 0.88 < np.mean(hits) <= 1
 
 
@@ -43,7 +43,7 @@ def test_implied_prevalence_ignores_the_labels_of_b():
 
 
 @pytest.mark.parametrize("spread", [0.6, 1.5])
-def test_changed_images_are_seen(spread):
+def test_changed_images_are_detected(spread):
     rng = np.random.default_rng(2)
     tilting = tilt(site(rng), site(rng, spread=spread, first=10_000), TASKS)
     assert tilting.p_all < 1e-6
@@ -71,13 +71,13 @@ def test_images_of_one_patient_count_once():
 def small(copies=(1, 2)):
     """Two sites of few images, B's of several a patient, with ties, and a label that is missing at A."""
     rng = np.random.default_rng(5)
-    made = []
+    values = []
     for at, (n, times) in enumerate(zip((120, 70), copies, strict=True)):
         one = site(rng, n, (0.4, 0.3, 0.5), first=1000 * at)
         columns = [np.repeat(of, times, axis=0) for of in (one.labels, np.round(one.of_a, 1), one.of_b)]
         columns[0][4, 0] = np.nan
-        made.append(SiteScores(*columns, np.repeat(one.patients, times)))
-    return made
+        values.append(SiteScores(*columns, np.repeat(one.patients, times)))
+    return values
 
 
 class ByWeights:
@@ -86,12 +86,12 @@ class ByWeights:
     Labels of A are centred once, on the mean of all images.
     """
 
-    def __init__(self, a, b, chosen):
+    def __init__(self, a, b, functions):
         self.a, self.b = a, b
         cuts = [np.quantile(of, q, axis=0) for of in (a.of_a, a.of_b) for q in ((0.1, 0.25, 0.5, 0.75, 0.9),)]
         self.h = [
             np.hstack([(x[:, [k]] > cut[:, k]) for x, cut in zip((of.of_a, of.of_b), cuts, strict=True) for k in TASKS])
-            .astype(float)[:, chosen] for of in (a, b)
+            .astype(float)[:, functions] for of in (a, b)
         ]  # fmt: skip
         self.labels = np.nan_to_num(a.labels - np.nanmean(a.labels, axis=0))
         one = [np.ones(len(of.labels)) for of in (a, b)]
@@ -111,25 +111,27 @@ class ByWeights:
         of = (self.a, self.b)[at]
         h = self.h[at] * weights[:, None]
         rest = h - h.mean(axis=0)
-        sums = np.array([rest[of.patients == who].sum(axis=0) for who in np.unique(of.patients)])
+        sums = np.array([rest[of.patients == patient].sum(axis=0) for patient in np.unique(of.patients)])
         return sums.T @ sums / len(h) ** 2
 
     def parts(self, at_a, at_b, task):
         """Gap and slopes, and share and slope of the finding, with images counted by weight."""
         means = [np.average(h, axis=0, weights=w) for h, w in zip(self.h, (at_a, at_b), strict=True)]
         slopes = (self.h[0] * at_a[:, None]).T @ self.labels / at_a.sum()
-        known = ~np.isnan(self.a.labels[:, task])
-        y = np.where(known, self.a.labels[:, task], 0)
-        share = at_a @ y / (at_a @ known)
-        slope = (at_a * (y - share * known)) @ self.labels / at_a.sum() / np.average(known, weights=at_a)
+        labelled = ~np.isnan(self.a.labels[:, task])
+        y = np.where(labelled, self.a.labels[:, task], 0)
+        share = at_a @ y / (at_a @ labelled)
+        slope = (
+            (at_a * (y - share * labelled)) @ self.labels / at_a.sum() / np.average(labelled, weights=at_a)
+        )
         return means[1] - means[0], slopes, (share, slope)
 
     def values(self, at_a, at_b, task):
         """Implied prevalence, less the observed, less A's; the weights of the fit stay."""
         gap, slopes, (share, slope) = self.parts(at_a, at_b, task)
         beta = self.to_beta @ (gap - (slopes - self.slopes) @ self.first)
-        known = ~np.isnan(self.b.labels[:, task])
-        observed = np.average(self.b.labels[known, task], weights=at_b[known])
+        labelled = ~np.isnan(self.b.labels[:, task])
+        observed = np.average(self.b.labels[labelled, task], weights=at_b[labelled])
         implied = share + slope @ beta
         return np.array([implied, implied - observed, implied - share])
 
@@ -137,11 +139,11 @@ class ByWeights:
         """Standard errors by the infinitesimal jackknife: the sum of squares of each patient's influence."""
         total = np.zeros(3)
         for at, of in enumerate((self.a, self.b)):
-            for who in np.unique(of.patients):
+            for patient in np.unique(of.patients):
                 ends = []
                 for sign in (1, -1):
                     weights = [np.ones(len(self.a.labels)), np.ones(len(self.b.labels))]
-                    weights[at] = weights[at] + sign * 1e-5 * (of.patients == who)
+                    weights[at] = weights[at] + sign * 1e-5 * (of.patients == patient)
                     ends.append(self.values(*weights, task))
                 total += ((ends[0] - ends[1]) / 2e-5) ** 2
         return np.sqrt(total)
@@ -153,7 +155,7 @@ class ByWeights:
         return f.sf(rest @ self.inverse @ rest * left / (units * df), df, left)
 
 
-def test_fits_and_errors_are_those_of_weighted_patients():
+def test_fits_and_errors_equal_those_of_weighted_patients():
     a, b = small()
     tilting = tilt(a, b, TASKS)
     of_task = np.tile(np.repeat(TASKS, 5), 2)

@@ -25,7 +25,7 @@ def pair() -> tuple[SiteScores, SiteScores]:
     return site(rng, skill=(1.5, 0.8), images=2), site(rng, skill=(0.7, 1.6), images=2, first=1000)
 
 
-def test_parts_are_those_of_scikit_learn_and_add_up(pair):
+def test_parts_equal_scikit_learn_and_add_up(pair):
     a, b = pair
     parts = decompose(a, b)
     for task in range(4):
@@ -43,7 +43,7 @@ def test_parts_are_those_of_scikit_learn_and_add_up(pair):
     assert parts.beyond_transfer.excess.value == pytest.approx(parts.transfer.value - others)
 
 
-def test_standard_errors_are_obuchowskis(pair):
+def test_standard_errors_equal_obuchowskis(pair):
     a, b = pair
     parts = decompose(a, b)
     contrast = np.array([0.5, -0.5])
@@ -57,17 +57,17 @@ def test_standard_errors_are_obuchowskis(pair):
         assert parts.transfer.se[task] == pytest.approx(np.sqrt(variance), rel=0.01)
 
 
-def test_standard_errors_are_those_of_the_bootstrap_over_patients(pair):
-    drawn = []
+def test_standard_errors_equal_the_bootstrap_over_patients(pair):
+    replicates = []
     for seed, part in enumerate(pair):
         scores = np.stack([part.of_a[:, 0], part.of_b[:, 0]])
-        drawn.append(bootstrap_auc(part.labels[:, 0], scores, part.patients, 3000, seed).replicates)
-    home, away = drawn
+        replicates.append(bootstrap_auc(part.labels[:, 0], scores, part.patients, 3000, seed).replicates)
+    home, away = replicates
     transfer = ((home[:, 0] - away[:, 0]) + (away[:, 1] - home[:, 1])) / 2
     assert decompose(*pair).transfer.se[0] == pytest.approx(transfer.std(), rel=0.06)
 
 
-def test_another_skill_of_the_models_is_no_shift():
+def test_different_skill_of_the_models_is_no_shift():
     """A model of few images is worse at both sites alike: neither part may see it."""
     rng = np.random.default_rng(2)
     parts = decompose(site(rng, 20_000, (2.0, 0.3)), site(rng, 20_000, (2.0, 0.3), first=90_000))
@@ -77,7 +77,7 @@ def test_another_skill_of_the_models_is_no_shift():
     assert (parts.auc[:, 0, 0] - parts.auc[:, 1, 1]).min() > 0.2
 
 
-def test_shared_patients_are_one_unit(pair):
+def test_a_patient_shared_by_both_sites_is_one_unit(pair):
     a, _ = pair
     same = decompose(a, a)
     assert np.abs(same.drop.value).max() == 0
@@ -85,7 +85,7 @@ def test_shared_patients_are_one_unit(pair):
     assert (same.drop.se < least.drop.se / 5).all()
 
 
-def test_what_cannot_be_computed_has_a_reason(pair):
+def test_an_undefined_value_has_a_reason(pair):
     a, b = pair
     labels = a.labels.copy()
     labels[:, 0], labels[:, 1] = np.nan, 0
@@ -106,7 +106,7 @@ def test_perfect_scores_have_an_interval():
 
 
 @pytest.mark.parametrize("m", [2, 3, 6, 7])
-def test_the_median_of_the_others_is_that_without_the_entry(m):
+def test_the_median_of_the_others_leaves_out_the_entry_itself(m):
     values = np.random.default_rng(m).normal(size=(50, m)).round(1)  # with ties
     medians = medians_of_others(values)
     for k in range(m):
@@ -122,7 +122,7 @@ def test_bounds_of_a_difference_stay_between_minus_one_and_one():
     assert np.allclose(part.p, 2 * t.sf(np.abs(values / se), 9))
 
 
-def test_the_spread_of_others_is_beyond_that_of_chance():
+def test_the_spread_of_the_others_excludes_sampling_error():
     values, se = np.array([0.0, 0.05, 0.2, -0.1, 0.4]), np.array([0.01, 0.02, 0.03, 0.02, 0.05])
     part = Part(values, values - 1, values + 1, se, np.ones(5))
     beyond = _beyond(part, np.diag(se), np.ones(5, dtype=bool), np.full(5, 50), 0.95)

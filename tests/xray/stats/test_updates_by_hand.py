@@ -32,19 +32,19 @@ def odds(*several):
     return logit(np.clip(several, 1e-4, 1 - 1e-4)).clip(-6, 6)
 
 
-def check(names, made, wanted):
-    assert tuple(wanted) == tuple(names)
-    for name, value, expected in zip(names, made, wanted.values(), strict=True):
+def check(names, values, by_hand):
+    assert tuple(by_hand) == tuple(names)
+    for name, value, expected in zip(names, values, by_hand.values(), strict=True):
         assert value == pytest.approx(expected), name
 
 
 def of_reads():
-    label, called = (0.05 - 0.03) / 0.016, (0.5 - RATIO) / 0.2
-    either = 1 - norm.sf(label) * norm.sf(called)
+    label, ratio = (0.05 - 0.03) / 0.016, (0.5 - RATIO) / 0.2
+    either = 1 - norm.sf(label) * norm.sf(ratio)
     names = ("odds image", "odds population", "odds prevalence", "odds label")
     return dict(zip(names, odds(0.2, 0.7, 0.00001, 0.99999), strict=True)) | {
         "label": label,
-        "ratio": called,
+        "ratio": ratio,
         "label or ratio": logit(either),
         "prevalence": (0.2 - RATIO) / np.sqrt(0.12**2 + 0.2**2),
         "rest": (0.04 - 0.03) / np.sqrt(0.02**2 + 0.016**2),
@@ -73,7 +73,7 @@ def of_pictures(cost, se, labels, labels_se):
     } | dict(zip(PIPED[5:], odds(*LEFT[0]), strict=True))
 
 
-def test_inputs_of_reads() -> None:
+def test_inputs_from_reads_equal_a_hand_computation() -> None:
     check(INPUTS, inputs(BEFORE, READ)[0], of_reads())
     sure = inputs(BEFORE, np.array([[0.5, 0.01, 3.0, 0.2, 0.1]]))[0]
     never = inputs(BEFORE, np.array([[-0.5, 0.01, 0.0, 0.05, 0.1]]))[0]
@@ -83,7 +83,7 @@ def test_inputs_of_reads() -> None:
     assert never[INPUTS.index("ratio")] == -6
 
 
-def test_inputs_of_pictures_alone_and_beside_reads() -> None:
+def test_inputs_from_pictures_equal_a_hand_computation_with_and_without_reads() -> None:
     piped = np.array([[0.04, 0.012]])
     own = {name: value for name, value in of_reads().items() if name.startswith("odds")}
     own |= {"drop": 0.09, "prevalence": 0.3, "z prevalence": (0.3 - RATIO) / 0.12}
@@ -93,7 +93,7 @@ def test_inputs_of_pictures_alone_and_beside_reads() -> None:
 
 
 @pytest.mark.parametrize("alike", [True, False])
-def test_inputs_of_plans(alike: bool) -> None:
+def test_inputs_of_plans_equal_a_hand_computation(alike: bool) -> None:
     of = odds(0.2, 0.7, 0.00001, 0.99999)
     one, ratio = np.array([alike]), np.array([3.0])
     reads = planned(BEFORE, one, np.array([0.02]), ratio)[0]
@@ -102,11 +102,11 @@ def test_inputs_of_plans(alike: bool) -> None:
     for se, least in ((0.02, 0.02), (0.0004, 0.001)):
         pictures = pipeline_update.planned(BEFORE, one, np.array([se]), np.array([250.0]), ratio)[0]
         doubts = np.log(3) - np.abs(of)
-        wanted = [*of, *doubts, float(not alike), np.log(least), np.log(250), 0.09, 0.02, -0.3, np.log(3)]
-        assert pictures == pytest.approx(wanted)
+        expected = [*of, *doubts, float(not alike), np.log(least), np.log(250), 0.09, 0.02, -0.3, np.log(3)]
+        assert pictures == pytest.approx(expected)
 
 
-def test_what_is_known_before_is_of_counts() -> None:
+def test_prior_odds_depend_on_the_counts() -> None:
     world = draw_world(300_102, ("prevalence",))
     evidence = gather(world.a, world.b)
     before = known_before(evidence, 1, np.full(4, 0.5))
@@ -122,41 +122,41 @@ def test_what_is_known_before_is_of_counts() -> None:
     )
 
 
-def test_the_chance_of_reads_is_that_of_the_label() -> None:
-    given = planned(BEFORE, np.array([True]), np.array([0.02]), np.array([2.0]))
-    answers = reread_update.networks("reread_chances").answers(given)
+def test_the_chance_of_reads_is_for_the_label_cause() -> None:
+    values = planned(BEFORE, np.array([True]), np.array([0.02]), np.array([2.0]))
+    answers = reread_update.networks("reread_chances").answers(values)
     assert reread_update.chance(BEFORE, True, 0.02, 2.0) == answers[0, 0]
 
 
-@pytest.mark.parametrize(("value", "used"), [(8.9, 3.95), (9.1, 4.0), (90.0, 4.0), (-90.0, -4.0)])
-def test_numbers_further_than_four_deviations_count_as_four(value: float, used: float) -> None:
+@pytest.mark.parametrize(("value", "limited"), [(8.9, 3.95), (9.1, 4.0), (90.0, 4.0), (-90.0, -4.0)])
+def test_numbers_further_than_four_deviations_count_as_four(value: float, limited: float) -> None:
     of = Networks(
         ("x",), np.array([1.0]), np.array([2.0]), np.array([[[0.1]]]), np.zeros((1, 1)),
         np.array([[[1.0, -2.0]]]), np.array([[0.5, 0.1]]),
     )  # fmt: skip
-    hidden = np.tanh(0.1 * used)
-    wanted = [1 / (1 + np.exp(-(hidden + 0.5))), 1 / (1 + np.exp(-(-2 * hidden + 0.1)))]
-    assert of.answers(np.array([[value]]))[0] == pytest.approx(wanted)
+    hidden = np.tanh(0.1 * limited)
+    expected = [1 / (1 + np.exp(-(hidden + 0.5))), 1 / (1 + np.exp(-(-2 * hidden + 0.1)))]
+    assert of.answers(np.array([[value]]))[0] == pytest.approx(expected)
 
 
-def test_only_images_that_went_through_are_asked_of_with_their_covariates() -> None:
+def test_only_piped_images_and_their_covariates_enter_the_remaining_evidence() -> None:
     world = draw_world(300_103, ("noise, lost channels",))
     piped = world.piped.copy()
     piped[::3] = np.nan
     piped[1::3, 0] = np.nan
     of = through(world.a, world.b, piped)
-    shown = np.isfinite(piped).any(axis=1)
+    piped_rows = np.isfinite(piped).any(axis=1)
     again = through(
         replace(
             world.a,
-            labels=world.a.labels[shown],
-            scores=world.a.scores[shown],
-            patients=world.a.patients[shown],
+            labels=world.a.labels[piped_rows],
+            scores=world.a.scores[piped_rows],
+            patients=world.a.patients[piped_rows],
             witness=None,
-            covariates=None if world.a.covariates is None else world.a.covariates[shown],
+            covariates=None if world.a.covariates is None else world.a.covariates[piped_rows],
         ),
         world.b,
-        piped[shown],
+        piped[piped_rows],
     )
     assert of.keys() <= again.keys()
     assert of

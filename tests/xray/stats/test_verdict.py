@@ -25,22 +25,22 @@ CLEAR = {
 """Kind → a development seed in which the cause is plain."""
 
 
-drawn = cache(draw_world)
+world_of = cache(draw_world)
 
 
 @cache
 def gathered(kind, seed):
-    world = drawn(kind, seed)
+    world = world_of(kind, seed)
     return gather(world.a, world.b)[2]
 
 
 def verdicts(kind, seed):
-    world, evidence = drawn(kind, seed), gathered(kind, seed)
+    world, evidence = world_of(kind, seed), gathered(kind, seed)
     return world, dict(zip(evidence, judge(list(evidence.values())), strict=True))
 
 
 @pytest.mark.parametrize("kind", CLEAR)
-def test_a_plain_cause_is_named(kind):
+def test_a_clear_cause_is_named(kind):
     world, result = verdicts(kind, CLEAR[kind])
     assert result[world.task].causes == KINDS[kind], result[world.task]
     if KINDS[kind]:
@@ -52,21 +52,21 @@ def test_the_cause_of_one_finding_is_not_that_of_the_others():
     assert {result[task].code for task in result if task != world.task} <= {"none", "cannot tell"}
 
 
-def test_what_cannot_be_told_says_what_would_resolve_it():
-    few = drawn("none", 1)
+def test_an_undecided_verdict_says_what_would_resolve_it():
+    few = world_of("none", 1)
     usable = slice(0, 150)
     a, b = (
         SiteScores(s.labels[usable], s.of_a[usable], s.of_b[usable], s.patients[usable])
         for s in (few.a, few.b)
     )
     _, _, evidence = gather(a, b)
-    verdict = [each for each in judge(list(evidence.values())) if each.causes is None]
+    verdict = [item for item in judge(list(evidence.values())) if item.causes is None]
     assert verdict
-    assert all(each.resolve for each in verdict)
+    assert all(item.resolve for item in verdict)
 
 
-def test_disagreement_on_the_same_images_is_direct_evidence():
-    world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
+def test_disagreement_of_labels_on_the_same_images_is_direct_evidence():
+    world, evidence = world_of("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
     (verdict,) = judge([replace(own, kappa_lower=0.1, kappa_upper=0.4)])
     assert verdict.code == "label"
@@ -75,9 +75,9 @@ def test_disagreement_on_the_same_images_is_direct_evidence():
     assert verdict.code == "cannot tell"
 
 
-def test_one_finding_alone_is_not_called_labels_where_the_images_changed():
+def test_a_single_finding_is_not_blamed_on_labels_when_images_changed():
     """A shortcut that points the other way at B turns scores upside down as well as other labels do."""
-    world, evidence = drawn("image + redefined", 0), gathered("image + redefined", 0)
+    world, evidence = world_of("image + redefined", 0), gathered("image + redefined", 0)
     own = replace(evidence[world.task], auc_away=0.3, auc_away_se=0.01)
     assert "label" in judge([own])[0].code
     others = [
@@ -102,21 +102,21 @@ def harmlessly_exposed(world, tasks):
     return gather(world.a, SiteScores(world.b.labels, of_a, of_b, world.b.patients))[2]
 
 
-def test_other_images_that_do_no_harm_are_said_to_do_none():
-    world = drawn("none", 2)
+def test_changed_images_without_loss_are_called_harmless():
+    world = world_of("none", 2)
     evidence = harmlessly_exposed(world, slice(None))
     verdict = judge(list(evidence.values()))
-    assert all(each.images_all_p < 1e-6 for each in evidence.values())
-    assert all(each.p_adjusted < 0.05 for each in verdict), "the shift is seen in every finding"
-    assert {each.code for each in verdict} == {"none"}, verdict
-    assert all("images changed" in each.basis for each in verdict)
+    assert all(item.images_all_p < 1e-6 for item in evidence.values())
+    assert all(item.p_adjusted < 0.05 for item in verdict), "the shift is seen in every finding"
+    assert {item.code for item in verdict} == {"none"}, verdict
+    assert all("images changed" in item.basis for item in verdict)
     (unsure,) = judge([replace(evidence[world.task], drop_limit=0.12)])
     assert unsure.code == "cannot tell"
     assert unsure.resolve
 
 
-def test_a_prevalence_is_named_beside_images_that_do_no_harm():
-    world = drawn("prevalence", 10)
+def test_a_prevalence_is_named_beside_harmless_changed_images():
+    world = world_of("prevalence", 10)
     others = [task for task in range(world.a.labels.shape[1]) if task != world.task]
     own = harmlessly_exposed(world, others)[world.task]
     (verdict,) = judge([own])
@@ -129,9 +129,9 @@ def test_a_prevalence_is_named_beside_images_that_do_no_harm():
     assert unsure.resolve
 
 
-def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_nearer_to():
+def test_scores_decide_between_another_prevalence_and_another_threshold():
     """A finding without loss, labelled more often: z of the prevalence that the scores imply, from A's and from B's."""
-    own = gathered("prevalence", 10)[drawn("prevalence", 10).task]
+    own = gathered("prevalence", 10)[world_of("prevalence", 10).task]
     by_key = {
         (to_a, to_b): judge([replace(own, implied_a=to_a, implied_observed=to_b)])[0].code
         for to_a, to_b in (
@@ -156,10 +156,10 @@ def test_a_prevalence_is_told_from_a_threshold_by_which_of_both_the_scores_are_n
 
 
 def test_a_handful_of_one_class_names_no_cause():
-    world, evidence = drawn("label redefined", 0), gathered("label redefined", 0)
+    world, evidence = world_of("label redefined", 0), gathered("label redefined", 0)
     own = evidence[world.task]
     labels = [site.labels[:, world.task] for site in (world.a, world.b)]
-    assert own.fewest == min(int((each == value).sum()) for each in labels for value in (0, 1))
+    assert own.fewest == min(int((item == value).sum()) for item in labels for value in (0, 1))
     assert judge([replace(own, fewest=10)])[0].code == "label"
     (verdict,) = judge([replace(own, fewest=9)])
     assert verdict.code == "cannot tell"
@@ -170,7 +170,7 @@ def test_a_handful_of_one_class_names_no_cause():
 def test_false_discoveries_are_controlled_over_the_whole_family():
     cells = list(gathered("label noise", 0).values())
     alone = [judge([cell])[0].p_adjusted for cell in cells]
-    together = [each.p_adjusted for each in judge(cells)]
+    together = [item.p_adjusted for item in judge(cells)]
     assert alone == pytest.approx([cell.p_changed for cell in cells])
     assert together == pytest.approx(false_discovery_control(alone))
     assert max(np.subtract(together, alone)) > 0.01
@@ -197,7 +197,7 @@ def meaning(sites):
     return meaning_changed(*sites, np.array([0]))[0]
 
 
-def test_meaning_is_blind_to_prevalence_and_sees_another_slope():
+def test_the_test_of_meaning_ignores_prevalence_and_detects_another_slope():
     rng = np.random.default_rng(4)
     null = [meaning(two_sites(rng, 600, shift=-0.8)) for _ in range(100)]
     assert np.mean(np.array(null) < 0.05) < 0.12
@@ -205,7 +205,7 @@ def test_meaning_is_blind_to_prevalence_and_sees_another_slope():
     assert meaning(two_sites(rng, slope=-1)) < 1e-12
 
 
-def test_meaning_does_not_change_where_scores_separate_the_classes():
+def test_the_test_of_meaning_finds_no_change_when_scores_separate_the_classes():
     rng = np.random.default_rng(5)
     for _ in range(10):
         sites = []
@@ -216,7 +216,7 @@ def test_meaning_does_not_change_where_scores_separate_the_classes():
         assert meaning(sites) > 0.05
 
 
-def test_companions_see_labels_only():
+def test_the_test_of_companions_depends_on_labels_only():
     rng = np.random.default_rng(6)
     a, b = two_sites(rng)
     same = companions_changed(a, b, np.arange(2))[0]
@@ -227,16 +227,16 @@ def test_companions_see_labels_only():
     assert companions_changed(a, SiteScores(shuffled, b.of_a, b.of_b, b.patients), np.arange(2))[0] < 1e-4
 
 
-def test_both_directions_at_once_are_each_direction_alone():
-    world = drawn("prevalence + redefined", 0)
+def test_both_directions_together_equal_each_direction_alone():
+    world = world_of("prevalence + redefined", 0)
     a, b = world.a, world.b
-    there, back = gather_both(a, b)
+    forward, back = gather_both(a, b)
     turned = [SiteScores(site.labels, site.of_b, site.of_a, site.patients) for site in (b, a)]
-    for result, alone in ((there, gather(a, b)), (back, gather(*turned))):
+    for result, alone in ((forward, gather(a, b)), (back, gather(*turned))):
         assert result[2].keys() == alone[2].keys()
         for task, evidence in alone[2].items():
             assert astuple(result[2][task]) == pytest.approx(
                 astuple(evidence), rel=1e-9, abs=1e-12, nan_ok=True
             )
         np.testing.assert_allclose(result[0].drop.lower, alone[0].drop.lower, rtol=1e-12)
-    assert back[2][world.task].drop != pytest.approx(there[2][world.task].drop)
+    assert back[2][world.task].drop != pytest.approx(forward[2][world.task].drop)

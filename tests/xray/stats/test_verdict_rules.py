@@ -34,7 +34,7 @@ UNCLEAR = "something changed, but no cause"
 MEANING = "mean something else"
 
 
-def said(**parts):
+def verdict_of(**parts):
     (verdict,) = judge([replace(QUIET, **parts)])
     return f"{verdict.code}: {verdict.basis}"
 
@@ -113,13 +113,13 @@ RULES = [
 
 
 @pytest.mark.parametrize(("situation", "name", "limit", "beyond", "before", "after"), RULES)
-def test_what_is_said_changes_at_the_limit(situation, name, limit, beyond, before, after):
-    assert before in said(**situation | {name: limit})
-    assert after in said(**situation | {name: beyond})
-    assert after not in said(**situation | {name: limit})
+def test_the_verdict_changes_exactly_at_the_limit(situation, name, limit, beyond, before, after):
+    assert before in verdict_of(**situation | {name: limit})
+    assert after in verdict_of(**situation | {name: beyond})
+    assert after not in verdict_of(**situation | {name: limit})
 
 
-def test_an_excluded_drop_and_a_share_of_false_claims_are_the_users():
+def test_the_user_sets_the_excluded_drop_and_the_share_of_false_claims():
     cell = replace(QUIET, p_changed=0.2, drop_limit=0.04)
     assert judge([cell], margin=0.04)[0].code == "cannot tell"
     assert judge([cell], margin=0.041)[0].code == "none"
@@ -139,20 +139,20 @@ def test_an_excluded_drop_and_a_share_of_false_claims_are_the_users():
         (PICTURES | LOST | FAR | {"others_transfer": np.nan, "auc_away": 0.2}, "too few other findings"),
     ],
 )
-def test_what_comes_together_is_said_together(situation, words):
-    assert words in said(**situation)
+def test_causes_that_occur_together_are_named_together(situation, words):
+    assert words in verdict_of(**situation)
 
 
 def sites(n=300, copies=1, share=(0.3, 0.4)):
     rng = np.random.default_rng(0)
-    made = []
+    parts = []
     for at, positive in enumerate(share):
         labels = np.repeat((rng.random((n, 3)) < positive).astype(float), copies, axis=0)
         scores = labels + rng.normal(size=labels.shape)
         labels[:7, 0] = np.nan
         patients = np.repeat(np.arange(n), copies) + n * at
-        made.append(SiteScores(labels, scores, scores + rng.normal(size=labels.shape), patients))
-    return made
+        parts.append(SiteScores(labels, scores, scores + rng.normal(size=labels.shape), patients))
+    return parts
 
 
 @pytest.mark.parametrize("copies", [1, 3])
@@ -163,14 +163,14 @@ def test_a_prevalence_is_compared_by_the_patients_of_both_sites(copies):
     for task in (0, 2):
         means, variances = [], []
         for site in (a, b):
-            known = ~np.isnan(site.labels[:, task])
-            y, units = site.labels[known, task], np.unique(site.patients[known], return_inverse=True)[1]
+            labelled = ~np.isnan(site.labels[:, task])
+            y, units = site.labels[labelled, task], np.unique(site.patients[labelled], return_inverse=True)[1]
             means.append(y.mean())
             variances.append((np.bincount(units, y - y.mean()) ** 2).sum() / y.size**2)
         assert z[task] == pytest.approx((means[1] - means[0]) / np.sqrt(sum(variances)))
 
 
-def test_evidence_is_what_its_parts_say():
+def test_evidence_follows_from_its_parts():
     a, b = sites()
     parts, tilting, evidence = gather(a, b)
     z = prevalence_z(a, b, np.arange(3))
@@ -188,7 +188,7 @@ def test_evidence_is_what_its_parts_say():
             assert getattr(of, f"excess_{name}_z") == pytest.approx(beyond.excess.value[task] / error)
 
 
-def test_labels_that_scores_contradict_are_a_change_by_the_prevalence_they_imply():
+def test_labels_contradicted_by_scores_are_judged_by_the_implied_prevalence():
     a, b = sites(n=600, share=(0.4, 0.4))
     negative = np.flatnonzero(b.labels[:, 1] == 0)
     b.labels[negative[::4], 1] = 1
@@ -203,13 +203,13 @@ def test_labels_that_scores_contradict_are_a_change_by_the_prevalence_they_imply
     assert of.p_changed == pytest.approx(6 * p_observed)
 
 
-def test_where_no_test_says_anything_nothing_changed():
+def test_without_a_significant_test_nothing_changed():
     a, _ = sites()
     same = SiteScores(a.labels, a.of_a, a.of_b, a.patients + 5000)
     assert {of.p_changed for of in gather(a, same)[2].values()} == {1.0}
 
 
-def test_tests_that_there_are_not_do_not_count():
+def test_missing_tests_do_not_count():
     a, b = (SiteScores(of.labels[:, 1:2], of.of_a[:, 1:2], of.of_b[:, 1:2], of.patients) for of in sites())
     _, tilting, evidence = gather(a, b)
     assert tilting is not None

@@ -26,14 +26,14 @@ SAME = (np.array([0.2, 0.1]),) * 3
 NOTHING = {"image": False, "population": False, "label": np.zeros(2, dtype=bool)}
 
 
-def test_shares_are_shapleys_and_sum_to_the_drop():
+def test_shares_are_shapley_values_and_sum_to_the_drop():
     shares = truth(swapped((0.1, 0.02, 0.0, 0.04), joint=0.06), SAME, NOTHING)
     np.testing.assert_allclose(shares.shares, [[0.13, 0.02, 0, 0.07], [0, 0, 0, 0]], atol=1e-12)
     np.testing.assert_allclose(shares.shares.sum(axis=1), shares.drop, atol=1e-12)
     assert shares.counts.tolist() == [[True, False, False, True], [False] * 4]
 
 
-def test_a_cause_counts_from_its_limit_on():
+def test_a_cause_counts_from_its_limit():
     assert truth(swapped((0.031, 0.031, 0.031, 0.031)), SAME, NOTHING).counts[0].tolist() == [
         True,
         True,
@@ -44,23 +44,23 @@ def test_a_cause_counts_from_its_limit_on():
 
 
 @pytest.mark.parametrize(
-    ("factor", "counts", "drawn"), [(1.1, False, False), (1.3, False, True), (1.6, True, True)]
+    ("factor", "counts", "planted"), [(1.1, False, False), (1.3, False, True), (1.6, True, True)]
 )
-def test_prevalence_and_a_readers_calls_count_by_their_factor(factor, counts, drawn):
+def test_prevalence_and_label_changes_count_by_their_factor(factor, counts, planted):
     common = np.array([0.2, 0.2])
     more = truth(swapped((0, 0, 0, 0)), (common, common * factor, common * factor), NOTHING)
-    assert (more.counts[0, 2], more.drawn[0, 2], more.counts[0, 3]) == (counts, drawn, False)
-    called = truth(swapped((0, 0, 0, 0)), (common, common, common / factor), NOTHING)
-    assert (called.counts[0, 2], called.counts[0, 3]) == (False, counts)
+    assert (more.counts[0, 2], more.drawn[0, 2], more.counts[0, 3]) == (counts, planted, False)
+    relabelled = truth(swapped((0, 0, 0, 0)), (common, common, common / factor), NOTHING)
+    assert (relabelled.counts[0, 2], relabelled.counts[0, 3]) == (False, counts)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
-def test_a_mechanism_takes_only_what_is_its_causes(family):
+def test_a_mechanism_contributes_only_to_its_own_cause(family):
     cause = CAUSES.index(FAMILIES[family][0])
     world = draw_world(5, (family,))
-    taken = np.abs(np.nan_to_num(world.shares)).max(axis=0)
+    shares = np.abs(np.nan_to_num(world.shares)).max(axis=0)
     others = [k for k in range(4) if k not in (cause, 2)]
-    assert taken[others].max() < 1e-9
+    assert shares[others].max() < 1e-9
     assert world.drawn[:, cause].any()
     np.testing.assert_allclose(world.shares.sum(axis=1), world.drop, atol=1e-9)
 
@@ -72,7 +72,7 @@ def test_the_same_seed_is_the_same_world():
     np.testing.assert_array_equal(one.shares, two.shares)
 
 
-def test_the_first_generators_worlds_have_the_truth_of_all_findings():
+def test_worlds_of_the_first_generator_have_the_truth_of_all_findings():
     world = mixed_world("label redefined", 0)
     assert world.counts.any(axis=0).tolist() == [False, False, False, True]
     assert world.counts[:, 3].sum() == 1
@@ -86,15 +86,15 @@ def some():
     return rows([draw_world(8, ("noise",)), draw_world(9, ("mixed channels",))])
 
 
-def said(some, probability):
+def answers_of(some, probability):
     n = len(some)
     nothing = np.zeros((n, 4))
     return Answers(np.tile(np.array(probability), (n, 1)), nothing, nothing, nothing, np.ones(n, dtype=bool))
 
 
-def test_outcomes(some):
+def test_verdicts_are_graded_by_outcome(some):
     one = some.take(np.arange(1))
-    for drawn, counts, probability, outcome in [
+    for planted, counts, probability, outcome in [
         ("", "", (0, 0, 0, 0), "exact"),
         ("", "", (0.95, 0, 0, 0), "false"),
         ("i", "", (0.95, 0, 0, 0), "exact"),
@@ -104,25 +104,25 @@ def test_outcomes(some):
         ("il", "il", (0.95, 0, 0.95, 0), "false"),
         ("l", "l", (0.95, 0, 0, 0), "misdirected"),
     ]:
-        for name, letters in (("drawn", drawn), ("counts", counts)):
+        for name, letters in (("drawn", planted), ("counts", counts)):
             getattr(one, name)[0] = [letter in letters for letter in "iopl"]
         one.fewest[:] = 50
-        assert outcomes(one, said(one, probability))[0] == outcome
+        assert outcomes(one, answers_of(one, probability))[0] == outcome
     one.fewest[:] = 9
-    assert outcomes(one, said(one, (0.95, 0, 0, 0)))[0] == "cannot tell"
+    assert outcomes(one, answers_of(one, (0.95, 0, 0, 0)))[0] == "cannot tell"
 
 
-def test_one_finding_of_each_world_is_one_in_which_a_cause_counts(some):
+def test_every_world_has_one_finding_with_a_cause_that_counts(some):
     some.fewest[:] = 50
-    chosen = one_each(some)
-    assert some.world[chosen].tolist() == [0, 1]
-    for row in chosen:
+    selection = one_each(some)
+    assert some.world[selection].tolist() == [0, 1]
+    for row in selection:
         assert some.counts[row].any() == some.counts[some.world == some.world[row]].any()
     some.fewest[some.world == 1] = 29
     assert some.world[one_each(some)].tolist() == [0]
 
 
-def test_rates_and_calibration():
+def test_rates_and_calibration_equal_a_hand_computation():
     table = rates(["exact", "exact", "false", "misdirected"])
     assert (table["exact"], table["false"], table["misdirected"]) == (0.5, 0.5, 0.25)
     rng = np.random.default_rng(0)

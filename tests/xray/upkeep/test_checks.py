@@ -31,29 +31,29 @@ def label(engine: Engine, source: str) -> int:
 def test_labels_of_a_published_dataset_have_their_rules(engine: Engine, installation: Installation) -> None:
     dataset = label(engine, "nih")
     with engine.connect() as connection:
-        (found,) = rules_missing(connection, installation)
-    assert found == {"dataset": "nih", "source": "nih", "tasks": ["Effusion", "Mass"]}
+        (missing,) = rules_missing(connection, installation)
+    assert missing == {"dataset": "nih", "source": "nih", "tasks": ["Effusion", "Mass"]}
     rule = next(rule for rule in all_rules("nih") if rule.task == "Mass")
-    given = {"native_column": rule.column, "term": rule.term, "rule": rule.rule, "source": rule.source}
-    Rows(engine).add("label_rule", dataset_id=dataset, position=0, task_id=TASK_INDEX["Mass"], **given)
+    rule_row = {"native_column": rule.column, "term": rule.term, "rule": rule.rule, "source": rule.source}
+    Rows(engine).add("label_rule", dataset_id=dataset, position=0, task_id=TASK_INDEX["Mass"], **rule_row)
     with engine.connect() as connection:
-        (found,) = rules_missing(connection, installation)
-    assert found["tasks"] == ["Effusion"]
+        (missing,) = rules_missing(connection, installation)
+    assert missing["tasks"] == ["Effusion"]
 
 
-def test_a_manifests_labels_need_no_rule(engine: Engine, installation: Installation) -> None:
+def test_labels_of_a_manifest_need_no_rule(engine: Engine, installation: Installation) -> None:
     label(engine, "manifest")
     with engine.connect() as connection:
         assert list(rules_missing(connection, installation)) == []
 
 
-def test_an_empty_installation_is_well_and_mlflow_is_not_asked(installation: Installation) -> None:
-    found = list(outcomes(installation))
-    assert [each.audit.name for each in found if not each.is_well] == []
-    assert {audit.name for audit, _ in CHECKS} <= {each.audit.name for each in found}
+def test_an_empty_installation_passes_and_mlflow_is_not_asked(installation: Installation) -> None:
+    checked = list(outcomes(installation))
+    assert [outcome.audit.name for outcome in checked if not outcome.is_well] == []
+    assert {audit.name for audit, _ in CHECKS} <= {outcome.audit.name for outcome in checked}
 
 
-def test_nothing_is_written(
+def test_checks_write_nothing(
     engine: Engine, installation: Installation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not even by a check that tries."""

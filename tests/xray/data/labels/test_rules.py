@@ -25,7 +25,7 @@ LABELLERS = [
 
 
 @pytest.mark.parametrize("labeller", LABELLERS)
-def test_every_rule_says_where_it_comes_from(labeller: str) -> None:
+def test_every_rule_names_its_source(labeller: str) -> None:
     assert all_rules(labeller)
     for rule in all_rules(labeller):
         assert rule.column
@@ -47,17 +47,17 @@ def test_every_rule_says_where_it_comes_from(labeller: str) -> None:
         ("rsna", 2),
     ],
 )
-def test_tasks_are_those_of_table_a1(labeller: str, count: int) -> None:
+def test_the_number_of_tasks_of_each_labeller_is_that_of_table_a1(labeller: str, count: int) -> None:
     for rule_set in ("paper", "corrected"):
         assert len(labelled_tasks(labeller, rule_set)) == count
 
 
-def test_no_labeller_no_rules() -> None:
+def test_an_unknown_labeller_has_no_rules() -> None:
     assert all_rules("a hospital") == ()
     assert all_rules("../labels/nih") == ()
 
 
-def test_whole_terms_and_their_look_alikes() -> None:
+def test_a_term_matches_whole_words_and_not_look_alikes() -> None:
     frame = pd.DataFrame(
         {"Labels": ["['pseudonodule', 'pleural effusion']", "['Nodule ']", '["nodule"]', "['']"]}
     )
@@ -81,7 +81,7 @@ def test_whole_terms_and_their_look_alikes() -> None:
         "['exclude', 'nodule']",
     ],
 )
-def test_a_list_that_names_no_finding_makes_none_negative(labels: str) -> None:
+def test_a_list_that_names_no_finding_makes_no_finding_negative(labels: str) -> None:
     frame = pd.DataFrame({"Labels": [labels, "['normal']", "['unchanged', 'nodule']"]})
     states, terms = apply_rules(frame, rules("padchest", "corrected"))
     assert (states[0] == NOT_MENTIONED).all()
@@ -105,7 +105,7 @@ def test_every_term_found_is_named() -> None:
     assert states[0, TASK_INDEX["Consolidation"]] == POSITIVE
 
 
-def test_values_become_states() -> None:
+def test_values_of_cells_become_label_states() -> None:
     columns = {rule.column: [""] * 6 for rule in all_rules("chexpert")}
     frame = pd.DataFrame(columns | {"Edema": ["1.0", "0", "-1.0", "", " 1 ", "maybe"]})
     states, terms = apply_rules(frame, all_rules("chexpert"))
@@ -141,10 +141,10 @@ def test_an_unknown_rule_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_rule_files_are_packaged() -> None:
-    found = {
+    packaged = {
         file.name for file in resources.files("xray.data.labels").iterdir() if file.name.endswith(".csv")
     }
-    assert found == {f"{name}.csv" for name in LABELLERS if not name.startswith("mimic_")} | {
+    assert packaged == {f"{name}.csv" for name in LABELLERS if not name.startswith("mimic_")} | {
         "mimic.csv",
         "mimic_test.csv",
     }

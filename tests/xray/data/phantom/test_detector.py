@@ -24,7 +24,7 @@ def test_gamma_and_contrast_change_the_grey_values():
     assert np.abs(exposed(Images(noise=0, contrast=0.5)) - expected).max() <= 1
 
 
-def test_noise_has_its_deviation_and_is_another_in_every_image():
+def test_noise_has_the_given_deviation_and_differs_between_images():
     grey = np.full_like(RAMP, 0.5)
     noisy = exposed(Images(noise=0.1), grey).astype(float) / 255
     assert noisy.std() == pytest.approx(0.1, rel=0.02)
@@ -66,10 +66,10 @@ def test_markers_are_letters_in_an_upper_corner(size):
         assert ink == pytest.approx(10 / 15 if on_the_left else 7 / 15)
 
 
-def test_the_fraction_of_antero_posterior_pictures():
+def test_antero_posterior_pictures_have_the_given_fraction():
     cases = sample_cases(PhantomSite("x"), range(800), 0)
     style = exposure_style(PhantomSite("x"), cases, 0)
-    taken = is_antero_posterior(Images(ap_fraction=0.3), style)
-    assert taken.mean() == pytest.approx(0.3, abs=0.05)
+    flags = is_antero_posterior(Images(ap_fraction=0.3), style)
+    assert flags.mean() == pytest.approx(0.3, abs=0.05)
     assert not is_antero_posterior(Images(), style).any()
     assert is_antero_posterior(Images(ap_fraction=1), style).all()

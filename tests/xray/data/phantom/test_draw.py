@@ -34,18 +34,18 @@ def measured_ratio(picture: np.ndarray, base: float) -> float:
     return float((max(left_border[below_vessels]) - min(right_border[below_vessels]) - 1) / max(widths))
 
 
-def test_the_heart_is_as_wide_as_the_truth_says():
+def test_the_heart_has_the_true_width():
     cases = plain(sample_cases(PhantomSite("x", prevalence={**NOTHING, "Cardiomegaly": 0.5}), range(40), 0))
     pictures = draw_radiographs(cases, 256)
-    ratios = [measured_ratio(*each) for each in zip(pictures, cases.body.base - 0.05, strict=True)]
+    ratios = [measured_ratio(*pair) for pair in zip(pictures, cases.body.base - 0.05, strict=True)]
     np.testing.assert_allclose(ratios, cases.size_of("Cardiomegaly"), atol=0.012)
     magnified = draw_radiographs(cases, 256, heart_magnification=np.full(len(pictures), 1.13))
-    wider = [measured_ratio(*each) for each in zip(magnified, cases.body.base - 0.05, strict=True)]
+    wider = [measured_ratio(*pair) for pair in zip(magnified, cases.body.base - 0.05, strict=True)]
     np.testing.assert_allclose(wider, 1.13 * cases.size_of("Cardiomegaly"), atol=0.02)
 
 
 @pytest.mark.parametrize("finding", [finding for finding in FINDINGS if finding != "Cardiomegaly"])
-def test_a_finding_is_in_the_picture_where_it_is_present_and_only_there(finding):
+def test_a_picture_shows_a_finding_exactly_when_it_is_present(finding):
     without = sample_cases(PhantomSite("x", prevalence=NOTHING), range(40), 0)
     some = sample_cases(PhantomSite("x", prevalence={**NOTHING, finding: 0.5}), range(40), 0)
     change = np.abs(draw_radiographs(some, 64) - draw_radiographs(without, 64))
@@ -55,7 +55,7 @@ def test_a_finding_is_in_the_picture_where_it_is_present_and_only_there(finding)
     assert np.all(change[present].max(axis=(1, 2)) > 0.03)
 
 
-def test_opacities_add_and_air_takes_away():
+def test_opacities_add_brightness_and_air_removes_it():
     without = draw_radiographs(sample_cases(PhantomSite("x", prevalence=NOTHING), range(30), 0), 64)
     for finding, sign in {"Mass": 1, "Nodule": 1, "Effusion": 1, "Infiltration": 1, "Emphysema": -1}.items():
         cases = sample_cases(PhantomSite("x", prevalence={**NOTHING, finding: 1.0}), range(30), 0)
@@ -68,10 +68,10 @@ def test_a_round_opacity_covers_the_area_of_its_radius():
     some = sample_cases(PhantomSite("x", prevalence={**NOTHING, "Mass": 1.0}), range(60), 0)
     change = draw_radiographs(some, 256) - draw_radiographs(without, 256)
     covered = change > 0.5 * change.max(axis=(1, 2), keepdims=True)
-    seen = np.sqrt(covered.sum(axis=(1, 2)) / np.pi) / 256
+    radius = np.sqrt(covered.sum(axis=(1, 2)) / np.pi) / 256
     expected = some.size_of("Mass") * some.body.zoom
-    assert np.all(seen < expected + 0.006)
-    assert np.median(seen / expected) > 0.85  # the heart and the wall may hide a part
+    assert np.all(radius < expected + 0.006)
+    assert np.median(radius / expected) > 0.85  # the heart and the wall may hide a part
 
 
 @pytest.mark.parametrize("size", [16, 32, 65, 128, 224])

@@ -32,7 +32,7 @@ def test_drawing_repeats_and_does_not_change_when_patients_are_added():
     np.testing.assert_array_equal(some.pixels, few.pixels[few.cases.patient >= 10])
 
 
-def test_seed_and_name_draw_other_patients():
+def test_another_seed_or_name_draws_other_patients():
     alpha = draw_site(SITES["alpha"], patients=10, size=32, seed=0)
     for other in (
         draw_site(SITES["alpha"], patients=10, size=32, seed=1),
@@ -86,31 +86,33 @@ def test_only_antero_posterior_pictures_show_a_magnified_heart():
     np.testing.assert_array_equal((first.pixels != second.pixels).any(axis=(1, 2)), first.antero_posterior)
 
 
-def test_files_hold_what_was_drawn(tmp_path):
+def test_files_hold_the_drawn_pictures_and_labels(tmp_path):
     site = SITES["charlie"]
     labels = write_site(site, tmp_path / "charlie", patients=70, size=32, seed=5)
-    drawn = draw_site(site, patients=70, size=32, seed=5)
+    site_drawn = draw_site(site, patients=70, size=32, seed=5)
     assert labels == tmp_path / "charlie" / "labels.csv"
     manifest, truth = rows_of(labels), rows_of(labels.with_name("truth.csv"))
     tasks = [task for task in PHANTOM_TASKS if task != "Nodule"]
     assert list(manifest[0]) == ["image_id", "patient_id", "path", "view", "age", "sex", *tasks]
-    assert [row["image_id"] for row in manifest] == drawn.image_ids
-    assert [row["patient_id"] for row in manifest] == drawn.patient_ids
-    assert [row["view"] == "AP" for row in manifest] == drawn.antero_posterior.tolist()
-    assert [row["sex"] == "F" for row in manifest] == drawn.cases.female.tolist()
-    assert [int(row["age"]) for row in manifest] == drawn.cases.age.tolist()
+    assert [row["image_id"] for row in manifest] == site_drawn.image_ids
+    assert [row["patient_id"] for row in manifest] == site_drawn.patient_ids
+    assert [row["view"] == "AP" for row in manifest] == site_drawn.antero_posterior.tolist()
+    assert [row["sex"] == "F" for row in manifest] == site_drawn.cases.female.tolist()
+    assert [int(row["age"]) for row in manifest] == site_drawn.cases.age.tolist()
     for task in tasks:
-        expected = drawn.labels[:, PHANTOM_TASKS.index(task)]
+        expected = site_drawn.labels[:, PHANTOM_TASKS.index(task)]
         assert [float(row[task]) for row in manifest] == expected.tolist()
-    for row, pixels in zip(manifest, drawn.pixels, strict=True):
+    for row, pixels in zip(manifest, site_drawn.pixels, strict=True):
         with Image.open(labels.parent / row["path"]) as picture:
             assert picture.mode == "L"
             np.testing.assert_array_equal(np.asarray(picture), pixels)
     assert len(list((labels.parent / "images").iterdir())) == len(manifest)
     assert list(truth[0]) == ["image_id", "task", "present", "size"]
     assert [row["task"] for row in truth] == [*FINDINGS] * len(manifest)
-    np.testing.assert_array_equal([int(row["present"]) for row in truth], drawn.cases.present.ravel())
-    np.testing.assert_allclose([float(row["size"]) for row in truth], drawn.cases.size.ravel(), atol=5.1e-5)
+    np.testing.assert_array_equal([int(row["present"]) for row in truth], site_drawn.cases.present.ravel())
+    np.testing.assert_allclose(
+        [float(row["size"]) for row in truth], site_drawn.cases.size.ravel(), atol=5.1e-5
+    )
     stored = json.loads((labels.parent / "phantom.json").read_text(encoding="utf-8"))
     assert stored["format"] == generate.FORMAT_VERSION
     assert (stored["site"]["name"], stored["patients"], stored["size"], stored["seed"]) == (
@@ -121,7 +123,7 @@ def test_files_hold_what_was_drawn(tmp_path):
     )
 
 
-def test_writing_twice_does_nothing_the_second_time(tmp_path, monkeypatch):
+def test_a_second_writing_does_nothing(tmp_path, monkeypatch):
     labels = write_site(SITES["delta"], tmp_path / "a" / "delta", patients=4, size=32, seed=0)
     before = {file: file.stat().st_mtime_ns for file in labels.parent.rglob("*")}
     monkeypatch.setattr(generate, "draw_site", None)
@@ -204,7 +206,7 @@ def test_impossible_numbers_are_refused(tmp_path, numbers, message):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_progress_is_told_where_asked(tmp_path, caplog, monkeypatch):
+def test_progress_is_reported_on_request(tmp_path, caplog, monkeypatch):
     monkeypatch.setattr(progress, "LONG_SECONDS", -1.0)
     with caplog.at_level("INFO"):
         write_site(SITES["alpha"], tmp_path / "silent", patients=2, size=32, seed=0)

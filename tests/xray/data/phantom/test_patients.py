@@ -12,8 +12,8 @@ SITE = PhantomSite("here", prevalence={"Mass": 0.5, "Nodule": 0.0, "Effusion": 1
 
 
 def arrays(cases: Cases) -> dict[str, np.ndarray]:
-    named = {part.name: getattr(cases, part.name) for part in fields(cases) if part.name != "body"}
-    return named | {f"body.{name}": value for name, value in vars(cases.body).items()}
+    arrays_by_name = {part.name: getattr(cases, part.name) for part in fields(cases) if part.name != "body"}
+    return arrays_by_name | {f"body.{name}": value for name, value in vars(cases.body).items()}
 
 
 def assert_same(first: Cases, second: Cases) -> None:
@@ -21,7 +21,7 @@ def assert_same(first: Cases, second: Cases) -> None:
         np.testing.assert_array_equal(value, arrays(second)[name], err_msg=name)
 
 
-def test_streams_differ_by_everything_that_names_them():
+def test_random_streams_differ_by_each_part_of_their_key():
     names = [
         ("truth", 0, "a", 0, 0),
         ("label", 0, "a", 0, 0),
@@ -43,7 +43,7 @@ def test_cases_repeat_and_do_not_depend_on_other_patients():
     assert not np.array_equal(whole.centre[:9], sample_cases(SITE, range(60), 4).centre[:9])
 
 
-def test_cases_do_not_know_images_or_labelling():
+def test_cases_do_not_depend_on_images_or_labelling():
     other = PhantomSite(
         "here", Images(gamma=2, ap_fraction=1), SITE.prevalence, Labelling(inverted=("Mass",))
     )

@@ -22,7 +22,7 @@ def read(tmp_path: Path, text: str) -> dict[str, PhantomSite]:
     return load_sites(file)
 
 
-def test_the_packaged_sites_differ_from_alpha_as_their_story_says():
+def test_the_packaged_sites_differ_from_alpha_as_described():
     sites = load_sites()
     assert list(sites) == ["alpha", "bravo", "charlie", "delta", "echo", "foxtrot"]
     assert sites["alpha"] == PhantomSite("alpha")
@@ -48,7 +48,7 @@ def test_phantom_tasks_are_tasks_in_output_order():
     assert len(FINDINGS) == len(PHANTOM_TASKS) + 1
 
 
-def test_a_file_may_name_one_difference(tmp_path):
+def test_a_site_file_may_state_only_its_differences(tmp_path):
     sites = read(
         tmp_path, "[here]\n[there.prevalence]\nMass = 0.5\nReticular_Pattern = 0\n[there.images]\ngamma = 2\n"
     )

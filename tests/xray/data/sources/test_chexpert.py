@@ -18,9 +18,9 @@ NAMES = FINDINGS.split(",")
 PAPER, CORRECTED = load_protocol("paper"), load_protocol("corrected")
 
 
-def row(patient: int, study: int, view: str = "PA", root: str = "CheXpert-v1.0-small", **found: str) -> str:
+def row(patient: int, study: int, view: str = "PA", root: str = "CheXpert-v1.0-small", **values: str) -> str:
     side = "Lateral" if view == "L" else "Frontal"
-    cells = [found.get(name.replace(" ", "_"), "") for name in NAMES]
+    cells = [values.get(name.replace(" ", "_"), "") for name in NAMES]
     path = f"{root}/train/patient{patient:05d}/study{study}/view1_{side.lower()}.jpg"
     return ",".join([path, "Female", "68", side, "" if view == "L" else view, *cells])
 
@@ -34,7 +34,7 @@ def cell(selection_labels: np.ndarray, task: str) -> list[float]:
     return selection_labels[:, TASK_INDEX[task]].tolist()
 
 
-def test_states_are_the_rows_own(tmp_path: Path) -> None:
+def test_states_come_from_the_images_own_row(tmp_path: Path) -> None:
     table = chexpert(
         tmp_path,
         row(1, 1, Pleural_Effusion="1.0", Edema="-1.0", Pneumonia="0.0", No_Finding=""),
@@ -80,7 +80,7 @@ def test_labels_are_stitched_from_a_patients_frontal_rows(tmp_path: Path) -> Non
     np.testing.assert_equal(cell(corrected.labels, "Edema"), [np.nan])
 
 
-def test_no_finding_clears_after_the_row_is_chosen(tmp_path: Path) -> None:
+def test_no_finding_is_applied_after_the_row_is_selected(tmp_path: Path) -> None:
     table = chexpert(
         tmp_path,
         row(1, 1, Edema="1.0"),
@@ -97,7 +97,7 @@ def test_no_finding_clears_after_the_row_is_chosen(tmp_path: Path) -> None:
         assert np.isnan(selection.labels[:, TASK_INDEX["Mass"]]).all()
 
 
-def test_ap_is_kept_in_paper_alone(tmp_path: Path) -> None:
+def test_only_the_paper_protocol_keeps_ap_images(tmp_path: Path) -> None:
     table = chexpert(tmp_path, row(1, 1, view="AP"), row(1, 2), row(2, 1, view="AP"), row(3, 1, view="L"))
     assert select(table, "chexpert", PAPER).index.tolist() == [0, 2]
     assert select(table, "chexpert", CORRECTED).index.tolist() == [1]
@@ -120,7 +120,7 @@ def test_bad_rows_are_set_aside_with_a_reason(tmp_path: Path, line: str, word: s
 
 
 @pytest.mark.parametrize("inside", ["", "CheXpert-v1.0-small/"])
-def test_pictures_below_the_release_or_above_it(tmp_path: Path, inside: str) -> None:
+def test_pictures_are_found_below_or_above_the_release_folder(tmp_path: Path, inside: str) -> None:
     picture = tmp_path / "pictures" / f"{inside}train/patient00001/study1/view1_frontal.jpg"
     picture.parent.mkdir(parents=True)
     picture.touch()
@@ -135,7 +135,7 @@ def batch(folder: Path, name: str, patient: int) -> None:
     picture.touch()
 
 
-def test_pictures_in_the_batches_of_the_full_release(tmp_path: Path) -> None:
+def test_pictures_are_found_in_the_batches_of_the_full_release(tmp_path: Path) -> None:
     images = tmp_path / "chexpert"
     batch(images, "CheXpert-v1.0 batch 2 (train 1)", 11)
     batch(images, "CheXpert-v1.0 batch 3 (train 2)", 12)
@@ -153,14 +153,14 @@ def test_pictures_in_the_batches_of_the_full_release(tmp_path: Path) -> None:
     assert (nowhere.row, "expected patientNNNNN/studyN/view.jpg" in nowhere.reason) == (5, True)
 
 
-def test_a_path_that_leads_out_of_the_batches_is_not_looked_for(tmp_path: Path) -> None:
+def test_a_path_that_leads_out_of_the_batches_is_not_followed(tmp_path: Path) -> None:
     batch(tmp_path / "chexpert", "batch 2", 11)
     (tmp_path / "chexpert/secret.jpg").touch()
     outside = row(11, 1).replace("study1/view1_frontal.jpg", "../../secret.jpg")
     assert len(chexpert(tmp_path, outside, images=tmp_path / "chexpert").rows) == 0
 
 
-def test_the_test_sets_labels_have_no_columns_of_the_image(tmp_path: Path) -> None:
+def test_labels_of_the_test_set_need_no_columns_about_the_image(tmp_path: Path) -> None:
     cells = ",".join("1" if name == "Pleural Effusion" else "0" for name in NAMES)
     views = ["view1_frontal", "view2_lateral"]
     lines = [f"test/patient64800/study1/{view}.jpg,{cells}" for view in views]

@@ -25,15 +25,15 @@ tables = st.lists(st.tuples(st.sampled_from("xyz"), cell, cell), min_size=1, max
     st.booleans(),
 )
 @settings(max_examples=150, deadline=None)
-def test_any_table_comes_back(
+def test_any_written_table_is_read_back(
     rows: list[tuple[str, str, str]], ending: str, quoting: int, last_ending: bool
 ) -> None:
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator=ending, quoting=quoting).writerows([("a", "b", "c"), *rows])  # type: ignore[arg-type]
-    written = text.getvalue() if last_ending else text.getvalue().removesuffix(ending)
+    content = text.getvalue() if last_ending else text.getvalue().removesuffix(ending)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
-        path.write_bytes(written.encode())
+        path.write_bytes(content.encode())
         file = read_csv(path, ["a"])
     assert file.quarantine == []
     assert [tuple(row) for row in file.frame.to_numpy().tolist()] == rows
@@ -46,7 +46,7 @@ def test_any_table_comes_back(
 
 @given(st.binary(max_size=60))
 @settings(max_examples=200, deadline=None)
-def test_any_bytes_are_read_or_refused(data: bytes) -> None:
+def test_any_bytes_are_read_or_refused_with_an_error(data: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "x.csv"
         path.write_bytes(b"a,b\n1,2\n" + data)
@@ -58,7 +58,7 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "found"),
+    ("name", "nearest"),
     [
         ("pleural thickening", "Pleural_Thickening"),
         ("Pnuemonia", "Pneumonia"),
@@ -66,5 +66,5 @@ def test_any_bytes_are_read_or_refused(data: bytes) -> None:
         ("mask", None),
     ],
 )
-def test_near_finds_a_misspelt_name(wanted: str, found: str | None) -> None:
-    assert near(wanted, ["Pleural_Thickening", "Pneumonia", "Mass"]) == found
+def test_near_finds_a_misspelt_name(name: str, nearest: str | None) -> None:
+    assert near(name, ["Pleural_Thickening", "Pneumonia", "Mass"]) == nearest

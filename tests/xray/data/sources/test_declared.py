@@ -15,7 +15,7 @@ def table(**native):
     return SourceTable(rows, states, np.full((3, 1), "Mass", dtype=object), findings=("Mass",))
 
 
-def test_its_cells_are_states_and_the_others_stay():
+def test_cells_of_a_declared_column_become_states_and_others_stay():
     declared_table = with_declared(
         table(**{"Support Devices": ["1.0", "", "-1"]}), ["Support Devices", "Mass"], "f.csv"
     )
@@ -25,7 +25,7 @@ def test_its_cells_are_states_and_the_others_stay():
     assert declared_table.notes == []
 
 
-def test_a_cell_that_is_no_label_sets_its_row_aside():
+def test_a_row_with_an_invalid_label_is_set_aside():
     declared_table = with_declared(table(TB=["1", "often", "0"]), ["Tuberculosis"], "f.csv")
     assert declared_table.rows["image"].tolist() == ["a", "c"]
     (aside,) = declared_table.quarantine
@@ -37,7 +37,7 @@ def test_two_columns_of_one_finding_are_refused():
         with_declared(table(TB=["1"] * 3, tuberculosis=["1"] * 3), ["Tuberculosis"], "f.csv")
 
 
-def test_nothing_declared_changes_nothing():
+def test_without_declarations_nothing_changes():
     declared_table = with_declared(table(TB=["1", "0", "x"]), [], "f.csv")
     assert declared_table.findings == ("Mass",)
     assert len(declared_table.rows) == 3

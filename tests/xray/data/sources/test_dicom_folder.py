@@ -51,7 +51,7 @@ def sheet(tree: Path, *lines: str) -> Path:
     return path
 
 
-def test_rows_come_from_the_headers(tree: Path) -> None:
+def test_rows_are_built_from_the_headers(tree: Path) -> None:
     table = read_source("dicom", tree, tree)
     row = table.rows.iloc[1]
     assert table.rows["image"].tolist() == [f"1.2.{n}" for n in range(6)]
@@ -89,7 +89,7 @@ def test_labels_are_joined_by_image_accession_number_or_study(tree, header, name
     assert any(f"{len(labelled)} of 6 pictures have a row" in note for note in table.notes)
 
 
-def test_a_sheet_in_a_hospitals_words_is_read_by_a_mapping(tree: Path) -> None:
+def test_a_sheet_with_a_hospitals_own_words_is_read_by_a_mapping(tree: Path) -> None:
     path = sheet(tree, "Auftrag;Raumforderung;TB", "A000;ja;nein", "A002;nein;ja")
     mapping = tree.parent / "sheet.toml"
     mapping.write_text(
@@ -120,7 +120,7 @@ def test_every_row_of_the_sheet_is_joined_or_set_aside(tree: Path) -> None:
     assert table.states[2:4, EFFUSION].tolist() == [POSITIVE, POSITIVE]
 
 
-def test_a_sheet_that_can_not_be_joined_is_refused_in_words(tree: Path) -> None:
+def test_a_sheet_that_cannot_be_joined_is_refused_with_the_reason(tree: Path) -> None:
     with pytest.raises(DataError, match="no column to join labels by"):
         read_source("dicom", sheet(tree, "name,Mass", "x,1"), tree)
     with pytest.raises(
@@ -129,7 +129,7 @@ def test_a_sheet_that_can_not_be_joined_is_refused_in_words(tree: Path) -> None:
         read_source("dicom", sheet(tree, "accession,Mass", "7,1"), tree)
 
 
-def test_what_is_no_radiograph_is_said(tree: Path) -> None:
+def test_files_that_are_not_radiographs_are_reported(tree: Path) -> None:
     (tree / "README.txt").write_text("hello")
     (tree / "empty").write_bytes(b"")
     report = picture(tree, 20, Modality="SR")
@@ -159,7 +159,7 @@ def _only_text(folder: Path) -> Path:
     return folder
 
 
-def test_view_and_age_are_found_where_they_are_not_plain(tree: Path) -> None:
+def test_view_and_age_are_derived_from_other_headers(tree: Path) -> None:
     code = Dataset()
     code.CodeMeaning = "Postero-Anterior"
     picture(

@@ -14,7 +14,7 @@ def write(folder, text):
     return file
 
 
-def test_image_names_and_findings_are_enough(tmp_path):
+def test_a_file_of_image_names_and_findings_is_enough(tmp_path):
     table = read_labels(
         write(tmp_path, "Image ID,pleural thickening,Scanner\na,1,x\nb,0,y\nc,u,\nd,,z\n"), None
     )
@@ -26,7 +26,7 @@ def test_image_names_and_findings_are_enough(tmp_path):
     assert table.rows["Scanner"].tolist() == ["x", "y", "", "z"]
 
 
-def test_what_else_is_known_is_kept(tmp_path):
+def test_further_columns_about_patients_and_images_are_kept(tmp_path):
     table = read_labels(
         write(tmp_path, "image,Patient,AGE,Sex,view,Mass\na,p,063Y,f,PA,1\na,p,63,f,PA,0\n"), None
     )
@@ -39,7 +39,7 @@ def test_what_else_is_known_is_kept(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("file,Mass\na,1\n", "required column 'image_id' is missing"),
         ("image,age\na,1\n", "no column is a finding"),
@@ -47,6 +47,6 @@ def test_what_else_is_known_is_kept(tmp_path):
         ("image,Effusions\na,1\n", "did you mean 'Effusion'"),
     ],
 )
-def test_a_file_that_does_not_say_it(tmp_path, text, said):
-    with pytest.raises(ManifestError, match=said):
+def test_an_incomplete_file_is_refused_with_the_reason(tmp_path, text, message):
+    with pytest.raises(ManifestError, match=message):
         read_labels(write(tmp_path, text), None)

@@ -52,8 +52,8 @@ VINDR = (
 )
 
 
-def vindr_row(image: str, reader: str | None, *found: str) -> str:
-    cells = ["1" if name in found else "0" for name in VINDR.split(",")]
+def vindr_row(image: str, reader: str | None, *findings: str) -> str:
+    cells = ["1" if name in findings else "0" for name in VINDR.split(",")]
     return ",".join([image, *([reader] if reader else []), *cells])
 
 
@@ -94,7 +94,7 @@ def test_vindrs_test_images_have_a_consensus(tmp_path: Path) -> None:
     assert of(table, "Effusion") == [YES, NO]
 
 
-def test_vindrs_boxes_say_what_each_reader_saw(tmp_path: Path) -> None:
+def test_vindrs_boxes_give_each_readers_findings(tmp_path: Path) -> None:
     lines = [
         "a,Cardiomegaly,3,R1,1,2,3,4",
         "a,Cardiomegaly,3,R1,5,6,7,8",
@@ -112,7 +112,7 @@ def test_vindrs_boxes_say_what_each_reader_saw(tmp_path: Path) -> None:
     assert [(entry.row, "unknown finding" in entry.reason) for entry in table.quarantine] == [(8, True)]
 
 
-def test_a_label_that_is_none_and_a_second_row_of_a_reader_are_set_aside(tmp_path: Path) -> None:
+def test_invalid_labels_and_second_rows_of_a_reader_are_set_aside(tmp_path: Path) -> None:
     lines = [
         vindr_row("a", "R1", "Edema"),
         vindr_row("a", "R1"),
@@ -133,11 +133,13 @@ def test_a_vindr_dataset_is_registered_split_and_explained(engine: Engine, tmp_p
     request = DatasetRequest(
         "vindr", published_sites()["vindr"], "vindr", tmp_path, None, None, True, readers="all"
     )
-    done = register_request(engine, request, "corrected")
-    assert done.n_images == 24
-    assert not [note for note in done.notes if "no cohorts" in note]
-    assert done.summary is not None
-    assert ("Edema", 24, 24, 0) in {(v.finding, v.n, v.disagree, v.tied) for v in done.summary.readers}
+    registration = register_request(engine, request, "corrected")
+    assert registration.n_images == 24
+    assert not [note for note in registration.notes if "no cohorts" in note]
+    assert registration.summary is not None
+    assert ("Edema", 24, 24, 0) in {
+        (v.finding, v.n, v.disagree, v.tied) for v in registration.summary.readers
+    }
     with engine.begin() as connection:
         registered = read_named(connection, "vindr", terms=True)
         remove(connection, "vindr")
@@ -146,13 +148,13 @@ def test_a_vindr_dataset_is_registered_split_and_explained(engine: Engine, tmp_p
     assert (edema.state, edema.term) == ("negative", "all: 2 positive, 1 negative, 0 uncertain")
 
 
-def test_a_released_test_set_without_projections_says_which_protocol_takes_it(
+def test_a_released_test_set_without_projections_names_a_suitable_protocol(
     engine: Engine, tmp_path: Path
 ) -> None:
     header = f"Path,{CHEXPERT}"
     lines = [f"test/patient9{k:04}/study1/view1_frontal.jpg{',0' * 14}" for k in range(4)]
     (tmp_path / "test_labels.csv").write_text("\n".join([header, *lines]) + "\n")
-    done = register_request(
+    registration = register_request(
         engine,
         DatasetRequest(
             "chexpert-test", "stanford", "chexpert", tmp_path / "test_labels.csv", None, None, True
@@ -161,7 +163,7 @@ def test_a_released_test_set_without_projections_says_which_protocol_takes_it(
     )
     with engine.begin() as connection:
         remove(connection, "chexpert-test")
-    (note,) = [note for note in done.notes if "no cohorts" in note]
+    (note,) = [note for note in registration.notes if "no cohorts" in note]
     assert note.endswith("(external, for models from elsewhere, tests on 4 of its images)")
 
 
@@ -173,11 +175,11 @@ CHEXPERT = (
 )
 
 
-def cells(header: str, **given: str) -> str:
-    return ",".join(given.get(name.replace(" ", "_"), "") for name in header.split(","))
+def cells(header: str, **values: str) -> str:
+    return ",".join(values.get(name.replace(" ", "_"), "") for name in header.split(","))
 
 
-def test_brax_is_read(tmp_path: Path) -> None:
+def test_the_brax_layout_is_read(tmp_path: Path) -> None:
     names = [f"id_p{k}/Study_1/Series_1/image-{k}" for k in range(4)]
     about = [("M", "45", "PA"), ("F", "85 or more", "L"), ("O", "70", "AP"), ("F", "30", "PA")]
     labels = [
@@ -224,7 +226,7 @@ def reader_file(path: Path, *rows: tuple[int, str]) -> None:
     path.write_text("\n".join([f"Study,{CHEXPERT}", *lines]) + "\n")
 
 
-def test_each_radiologist_of_chexperts_test_set_is_a_reader(tmp_path: Path) -> None:
+def test_every_radiologist_of_chexperts_test_set_is_a_reader(tmp_path: Path) -> None:
     folder = tmp_path / "radiologists"
     for k, says in enumerate(["1", "1", "0", "1", "0"]):
         name = f"bc{(1, 2, 3, 5, 7)[k]}_gt.csv"
@@ -316,7 +318,7 @@ def test_siims_masks_are_gathered_by_image(tmp_path: Path) -> None:
 # Tuberculosis
 
 
-def test_montgomerys_labels_are_in_the_names_and_its_readings_say_who(tmp_path: Path) -> None:
+def test_montgomerys_labels_come_from_file_names_and_sex_and_age_from_its_readings(tmp_path: Path) -> None:
     touch(*(tmp_path / f"CXR_png/MCUCXR_000{k}_{label}.png" for k, label in ((1, 0), (2, 1), (3, 1))))
     (tmp_path / "ClinicalReadings").mkdir()
     (tmp_path / "ClinicalReadings/MCUCXR_0001_0.txt").write_text(
@@ -339,7 +341,7 @@ def test_montgomerys_labels_are_in_the_names_and_its_readings_say_who(tmp_path: 
     ]
 
 
-def test_shenzhen_as_of_its_readings_and_as_a_table(tmp_path: Path) -> None:
+def test_shenzhen_is_read_from_its_readings_or_a_table(tmp_path: Path) -> None:
     folder = tmp_path / "set"
     touch(
         folder / "CXR_png/CHNCXR_0001_0.png",
@@ -368,7 +370,7 @@ def test_shenzhen_as_of_its_readings_and_as_a_table(tmp_path: Path) -> None:
 TBX = ["tb/tb0001.png", "health/h0001.png", "sick/s0001.png", "test/test_0001.png", "extra/da+db/n001.png"]
 
 
-def test_tbx11k_by_its_lists_annotations_and_table(tmp_path: Path) -> None:
+def test_tbx11k_is_read_from_its_lists_annotations_or_table(tmp_path: Path) -> None:
     (tmp_path / "all_trainval.txt").write_text("\n".join(TBX) + "\n")
     touch(*(tmp_path / "imgs" / name for name in TBX))
     table = read("tbx11k", tmp_path / "all_trainval.txt", tmp_path)
@@ -408,7 +410,7 @@ NIH = "Image Index,Finding Labels,Follow-up #,Patient ID,Patient Age,{sex},View 
 
 
 @pytest.mark.parametrize("sex", ["Patient Sex", "Patient Gender"])
-def test_nihs_sex_in_either_spelling_and_pictures_in_folders_and_behind_links(
+def test_nih_is_read_with_either_spelling_of_the_sex_and_pictures_behind_links(
     tmp_path: Path, sex: str
 ) -> None:
     lines = [f"0000000{k}_000.png,Mass,0,{k},58,{'MF'[k % 2]},PA" for k in range(1, 5)]
@@ -431,7 +433,7 @@ def test_nihs_sex_in_either_spelling_and_pictures_in_folders_and_behind_links(
     assert table.states[:, TASK_INDEX["Mass"]].tolist() == [YES] * 4
 
 
-def test_nih_without_a_column_of_the_sex_is_refused(tmp_path: Path) -> None:
+def test_nih_without_a_column_for_sex_is_refused(tmp_path: Path) -> None:
     (tmp_path / "Data_Entry_2017.csv").write_text(NIH.format(sex="Sex") + "\nx.png,Mass,0,1,58,M,PA\n")
     with pytest.raises(DataError, match=r"'Patient Gender' \(or 'Patient Sex'\)"):
         read_nih(tmp_path, None)

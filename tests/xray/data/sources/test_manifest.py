@@ -69,7 +69,7 @@ TEXT = "\n".join([HEADER, *ROWS])
     ],
     ids=["BOM", "CRLF", "CR", "UTF-16", "gzip", "quoted", "blank lines", "backslash", "spaces"],
 )
-def test_ways_of_writing_the_same_file(tmp_path: Path, data: bytes) -> None:
+def test_equivalent_forms_of_a_file_read_the_same(tmp_path: Path, data: bytes) -> None:
     check(read_manifest(write(tmp_path, data), None))
 
 
@@ -101,7 +101,7 @@ def test_columns_may_come_in_any_order(tmp_path: Path) -> None:
         ("d,p,d.png,PA,1,M,1,,,,extra", ["11 fields"]),
     ],
 )
-def test_a_bad_row_is_set_aside_and_the_rest_kept(tmp_path: Path, row: str, words: list[str]) -> None:
+def test_a_bad_row_is_set_aside_and_the_others_are_kept(tmp_path: Path, row: str, words: list[str]) -> None:
     table = manifest(tmp_path, ROWS[0], ROWS[1], row, ROWS[2])
     assert table.rows["image"].tolist() == ["a", "b", "c"]
     assert len(table.states) == len(table.terms) == 3
@@ -111,11 +111,11 @@ def test_a_bad_row_is_set_aside_and_the_rest_kept(tmp_path: Path, row: str, word
         assert word in entry.reason
 
 
-def test_a_path_may_turn_inside_the_folder(tmp_path: Path) -> None:
+def test_a_path_may_contain_dots_that_stay_inside_the_folder(tmp_path: Path) -> None:
     assert manifest(tmp_path, "d,p,one/../d.png,PA,1,M,1,,").quarantine == []
 
 
-def test_a_row_that_is_not_text(tmp_path: Path) -> None:
+def test_a_windows_1252_file_is_read_and_one_of_mixed_encoding_sets_rows_aside(tmp_path: Path) -> None:
     data = "\n".join([HEADER, ROWS[0], "é,p,d.png,PA,1,M,1,,"]).encode("latin-1")
     table = read_manifest(write(tmp_path, data), None)
     assert table.rows["image"].tolist() == ["a", "é"]
@@ -132,13 +132,13 @@ def test_lines_are_counted_through_quoted_newlines(tmp_path: Path) -> None:
     assert [entry.row for entry in table.quarantine] == [4]
 
 
-def test_a_quote_inside_a_field(tmp_path: Path) -> None:
+def test_a_quote_inside_a_field_is_kept(tmp_path: Path) -> None:
     table = manifest(tmp_path, 'a,p1,a.png,PA,63,M,1,u,5" tube', "b,p1,b.png,PA,63,M,1,,", "c,p1,c.png,PA")
     assert table.rows["ward"].tolist() == ['5" tube', ""]
     assert [entry.row for entry in table.quarantine] == [4]
 
 
-def test_a_quote_that_is_never_closed(tmp_path: Path) -> None:
+def test_a_row_with_an_unclosed_quote_is_set_aside(tmp_path: Path) -> None:
     table = manifest(tmp_path, ROWS[0], '"b,p1,b.png,PA,63,M,1,,', "c,p1,c.png,PA,63,M,1,,")
     assert table.rows["image"].tolist() == ["a", "c"]
     assert [entry.row for entry in table.quarantine] == [3]
@@ -160,7 +160,7 @@ def test_every_line_of_a_record_that_is_set_aside_is_counted(tmp_path: Path) -> 
     assert [entry.row for entry in table.quarantine] == [3, 4, 5]
 
 
-def test_pictures_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_pictures_are_reported(tmp_path: Path) -> None:
     (tmp_path / "pictures/one").mkdir(parents=True)
     (tmp_path / "pictures/one/a.png").touch()
     (tmp_path / "pictures/c.png").touch()
@@ -208,7 +208,7 @@ def test_a_header_alone_is_an_empty_table(tmp_path: Path) -> None:
     assert table.states.shape == table.terms.shape == (0, 18)
 
 
-def test_no_task_column_is_said(tmp_path: Path) -> None:
+def test_a_manifest_without_a_task_column_is_refused(tmp_path: Path) -> None:
     table = manifest(tmp_path, "a,p,a.png", header="image_id,patient_id,path")
     assert "no column is a finding" in table.notes[0]
 
@@ -221,7 +221,7 @@ def test_the_manifest_reader_is_registered() -> None:
     ("folder", "images", "positives"),
     [("nih", 1000, 500), ("guangzhou", 2500, 1500), ("covid_idc", 462, 419)],
 )
-def test_real_manifests_with_their_pictures(folder: str, images: int, positives: int) -> None:
+def test_real_manifests_are_read_with_their_pictures(folder: str, images: int, positives: int) -> None:
     path = Path(__file__).parents[4] / "../shared/data/images" / folder
     if not path.is_dir():
         pytest.skip("the pictures are not there")
@@ -235,7 +235,7 @@ DECLARED = (
 )
 
 
-def test_a_column_is_a_finding_where_it_is_declared_and_never_by_accident(tmp_path):
+def test_only_a_declared_column_is_a_finding(tmp_path):
     file = write(tmp_path, DECLARED)
     table = read_manifest(file, None, ("Tuberculosis", "Support Devices"))
     assert table.findings == (*TASKS, "Tuberculosis", "Support Devices")
@@ -246,19 +246,19 @@ def test_a_column_is_a_finding_where_it_is_declared_and_never_by_accident(tmp_pa
     assert (table.states[:, : len(TASKS)] == -2).all()
 
 
-def test_without_a_declaration_such_columns_are_metadata(tmp_path):
+def test_undeclared_columns_are_metadata(tmp_path):
     table = read_manifest(write(tmp_path, DECLARED), None)
     assert table.findings == TASKS
     assert (table.states == -2).all()
     assert {"TB", "Support devices"} <= set(table.rows.columns)
 
 
-def test_a_declared_finding_without_a_column_is_said(tmp_path):
+def test_a_declared_finding_without_a_column_is_reported(tmp_path):
     table = read_manifest(write(tmp_path, DECLARED), None, ("Kerley lines",))
     assert any("'Kerley lines' was declared as a finding, and no column" in note for note in table.notes)
 
 
-def test_other_words_for_fields_and_findings_are_taken(tmp_path: Path) -> None:
+def test_synonyms_of_fields_and_findings_are_recognised(tmp_path: Path) -> None:
     header = "Image Index,PatientID,file path,View Position,Patient Age,Gender,mass,Airspace opacity,ward"
     table = manifest(tmp_path, *ROWS, header=header)
     plain = manifest(tmp_path, *ROWS)
@@ -268,14 +268,14 @@ def test_other_words_for_fields_and_findings_are_taken(tmp_path: Path) -> None:
     assert dict(table.uses)["ward"] == "kept as it is (no label)"
 
 
-def test_a_patient_that_is_not_known_is_none(tmp_path: Path) -> None:
+def test_an_unknown_patient_is_none(tmp_path: Path) -> None:
     words = ["NA", "nan", "None", "null", "unknown", "", "N/A", "p1", "p1"]
     table = manifest(tmp_path, *[f"i{k},{word},i{k}.png,PA,1,M,1,," for k, word in enumerate(words)])
     assert table.rows["patient"].tolist() == [None] * 7 + ["p1", "p1"]
     assert "7 image(s) have no patient" in " ".join(table.notes)
 
 
-def test_patients_whose_names_differ_in_zeros_are_said(tmp_path: Path) -> None:
+def test_patients_whose_names_differ_only_in_zeros_are_reported(tmp_path: Path) -> None:
     table = manifest(tmp_path, "a,007,a.png,PA,1,M,1,,", "b,7.0,b.png,PA,1,M,1,,", "c,8,c.png,PA,1,M,1,,")
     assert table.rows["patient"].tolist() == ["007", "7.0", "8"]
     assert "'007' and '7.0'" in " ".join(table.notes)
@@ -286,9 +286,7 @@ def test_patients_whose_names_differ_in_zeros_are_said(tmp_path: Path) -> None:
     [("120", 120), ("121", None), ("999", None), ("411", None), ("1_0", None), ("65M", None), ("018M", 1.5), ("NA", None),
      ("63,5", 63.5), ("58Y", 58), ("90+", None), ("-3", None), ("old", None), ("", None), ("nan", None), ("٣", None)],
 )  # fmt: skip
-def test_an_age_that_is_none_is_unknown_and_costs_no_image(
-    tmp_path: Path, text: str, age: float | None
-) -> None:
+def test_an_invalid_age_is_unknown_and_keeps_its_image(tmp_path: Path, text: str, age: float | None) -> None:
     table = manifest(tmp_path, f'a,p1,a.png,PA,"{text}",M,1,,', ROWS[1])
     assert table.quarantine == []
     (read, _) = table.rows["age"].tolist()
@@ -297,7 +295,7 @@ def test_an_age_that_is_none_is_unknown_and_costs_no_image(
     assert is_noted == (age is None and text.lower() not in ("", "na", "nan"))
 
 
-def test_lateral_views_in_any_words(tmp_path: Path) -> None:
+def test_lateral_views_are_recognised_in_any_wording(tmp_path: Path) -> None:
     side = ["Left Lateral", "LLAT", "lateral view", "CHEST LAT", "LAT", "RL"]
     front = ["PA", "AP", "AP PORTABLE", "lat decubitus", "flat panel", "", "NA"]
     table = manifest(tmp_path, *[f"i{k},p{k},i{k}.png,{view},1,M,1,," for k, view in enumerate(side + front)])

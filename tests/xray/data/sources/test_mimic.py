@@ -54,7 +54,7 @@ def test_labels_are_joined_to_images(tmp_path: Path) -> None:
     assert len(reasons) == 2
 
 
-def test_stitched_in_paper_own_row_in_corrected(tmp_path: Path) -> None:
+def test_labels_are_stitched_in_paper_and_of_the_own_row_in_corrected(tmp_path: Path) -> None:
     table = mimic(tmp_path)
     for name, atelectasis in [("paper", 1), ("corrected", None)]:
         selection = select(table, "mimic_ch", load_protocol(name))
@@ -76,7 +76,7 @@ def test_the_other_labellers_file_is_refused(tmp_path: Path) -> None:
         read_mimic_ch(tmp_path / "mimic-cxr-2.0.0-negbio.csv", None)
 
 
-def test_metadata_is_needed(tmp_path: Path) -> None:
+def test_mimic_needs_its_metadata_file(tmp_path: Path) -> None:
     mimic(tmp_path)
     (tmp_path / "mimic-cxr-2.0.0-metadata.csv.gz").unlink()
     with pytest.raises(DataError, match="metadata"):
@@ -84,10 +84,10 @@ def test_metadata_is_needed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "found",
+    "layout",
     ["files/p10/p10000032/s50414267/bbbb.jpg", "p10/p10000032/s50414267/bbbb.jpg", "flat/bbbb.jpg"],
 )
-def test_pictures_are_found_in_every_folder_layout(tmp_path: Path, found: str) -> None:
-    (tmp_path / "pictures" / found).parent.mkdir(parents=True)
-    (tmp_path / "pictures" / found).touch()
-    assert mimic(tmp_path, images=tmp_path / "pictures").rows["path"].tolist() == [found]
+def test_pictures_are_found_in_every_folder_layout(tmp_path: Path, layout: str) -> None:
+    (tmp_path / "pictures" / layout).parent.mkdir(parents=True)
+    (tmp_path / "pictures" / layout).touch()
+    assert mimic(tmp_path, images=tmp_path / "pictures").rows["path"].tolist() == [layout]

@@ -28,7 +28,7 @@ def nih(tmp_path: Path, rows: list[str], header: str = HEADER, ending: str = "\r
     return read_nih(tmp_path / "Data_Entry_2017.csv", None)
 
 
-def test_first_release_with_its_empty_last_column(tmp_path: Path) -> None:
+def test_the_first_release_with_its_empty_last_column_is_read(tmp_path: Path) -> None:
     table = nih(tmp_path, FIRST, HEADER + ",")
     assert table.quarantine == []
     assert table.notes == ["release of 2017, the paper's"]
@@ -46,7 +46,7 @@ def test_first_release_with_its_empty_last_column(tmp_path: Path) -> None:
     assert table.terms[2, TASK_INDEX["Cardiomegaly"]] is None
 
 
-def test_second_release_is_told_by_its_ages(tmp_path: Path) -> None:
+def test_the_second_release_is_recognised_by_its_ages(tmp_path: Path) -> None:
     table = nih(tmp_path, ["00000061_012.png,Edema,12,61,77,M,AP,3056,2544,0.139,0.139"], ending="\n")
     assert "2020" in table.notes[0]
     assert table.rows["patient"].tolist() == ["61"]
@@ -84,7 +84,7 @@ def test_pictures_are_found_in_numbered_folders(tmp_path: Path) -> None:
     assert [(entry.row, entry.image) for entry in table.quarantine] == [(4, "00000013_000.png")]
 
 
-def test_a_folder_stands_for_the_label_file_in_it(tmp_path: Path) -> None:
+def test_a_folder_is_read_as_the_label_file_in_it(tmp_path: Path) -> None:
     nih(tmp_path, FIRST)
     assert len(read_nih(tmp_path, None).rows) == 3
     (tmp_path / "Data_Entry_2017.csv.gz").write_bytes(gzip.compress(b"x"))
@@ -119,7 +119,7 @@ def test_googles_labels_are_read(tmp_path: Path) -> None:
     assert (entry.row, "'Airspace opacity'" in entry.reason, "'MAYBE'" in entry.reason) == (4, True, True)
 
 
-def test_a_real_subset_with_its_pictures() -> None:
+def test_a_real_subset_is_read_with_its_pictures() -> None:
     path = Path(__file__).parents[4] / "../shared/data/images/nih"
     if not path.is_dir():
         pytest.skip("the pictures are not there")

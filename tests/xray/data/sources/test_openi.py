@@ -57,8 +57,8 @@ def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, insi
     )
     header = "imageid,Patient's Birth Date,Study Date,View Position,Patient's Sex\n"
     (tmp_path / "nlmcxr_dicom_metadata.csv").write_text(header + "CXR4_a,19550820,20110328,LL,F\n")
-    written = write(tmp_path, packed)
-    table = read_openi(tmp_path if inside else written, None)
+    folder = write(tmp_path, packed)
+    table = read_openi(tmp_path if inside else folder, None)
     assert table.rows["image"].tolist() == ["CXR2_a", "CXR2_b", "CXR3_a", "CXR4_a", "CXR10_a"]
     assert table.rows["patient"].tolist() == ["CXR2", "CXR2", "CXR3", "CXR4", "CXR10"]
     assert table.rows["view"].tolist() == ["L", "PA", "PA", "LL", "PA"]
@@ -74,7 +74,7 @@ def test_reports_give_images_views_and_labels(tmp_path: Path, packed: bool, insi
     assert select(table, "openi", load_protocol("corrected")).index.tolist() == [1, 2, 4]
 
 
-def test_without_the_companions_it_is_said(tmp_path: Path) -> None:
+def test_missing_companion_files_are_reported(tmp_path: Path) -> None:
     table = read_openi(write(tmp_path, packed=True), None)
     assert [note.split()[0] for note in table.notes] == [
         "1",

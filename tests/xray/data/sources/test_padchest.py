@@ -33,7 +33,7 @@ def positives(table: SourceTable, protocol_name: str) -> list[set[str]]:
     return [{task for task in TASKS if labels[TASK_INDEX[task]] == 1} for labels in selection.labels]
 
 
-def test_metadata_are_read_and_reports_left_out(tmp_path: Path) -> None:
+def test_metadata_are_read_and_reports_are_not_stored(tmp_path: Path) -> None:
     table = padchest(tmp_path, row("a.png", "839860488694292331637988235681460987", "['normal']"))
     first = table.rows.iloc[0]
     assert first["patient"] == "839860488694292331637988235681460987"
@@ -42,7 +42,7 @@ def test_metadata_are_read_and_reports_left_out(tmp_path: Path) -> None:
     assert "Report" not in table.rows.columns
 
 
-def test_substrings_in_paper_whole_terms_in_corrected(tmp_path: Path) -> None:
+def test_terms_match_by_substring_in_paper_and_whole_in_corrected(tmp_path: Path) -> None:
     cases = [
         ("['pseudonodule']", {"Nodule"}, set()),
         ("['subcutaneous emphysema']", {"Emphysema"}, set()),
@@ -62,7 +62,7 @@ def test_substrings_in_paper_whole_terms_in_corrected(tmp_path: Path) -> None:
     assert positives(table, "corrected") == [case[2] for case in cases]
 
 
-def test_never_missing_and_only_fifteen_tasks(tmp_path: Path) -> None:
+def test_labels_are_never_missing_and_cover_fifteen_tasks(tmp_path: Path) -> None:
     table = padchest(tmp_path, row("a.png", "1", "['normal']"))
     for protocol in (PAPER, CORRECTED):
         labels = select(table, "padchest", protocol).labels[0]
@@ -71,7 +71,7 @@ def test_never_missing_and_only_fifteen_tasks(tmp_path: Path) -> None:
             assert np.isnan(labels[TASK_INDEX[task]])
 
 
-def test_nulls_and_broken_files_are_set_aside(tmp_path: Path) -> None:
+def test_null_labels_and_broken_files_are_set_aside(tmp_path: Path) -> None:
     table = padchest(
         tmp_path, row("a.png", "1", ""), row(BROKEN[0], "1", "['mass']"), row("c.png", "1", "['nodule']")
     )
@@ -87,12 +87,12 @@ def test_only_frontal_views_of_the_protocol_count(tmp_path: Path) -> None:
     ]
     table = padchest(tmp_path, *rows)
     assert select(table, "padchest", PAPER).index.tolist() == [1, 4]
-    chosen = select(table, "padchest", CORRECTED)
-    assert chosen.index.tolist() == [1]
-    assert chosen.left_out == {"view is not PA": 3, "view unknown": 1}
+    selection = select(table, "padchest", CORRECTED)
+    assert selection.index.tolist() == [1]
+    assert selection.left_out == {"view is not PA": 3, "view unknown": 1}
 
 
-def test_paper_order_is_that_of_patients(tmp_path: Path) -> None:
+def test_the_paper_protocol_orders_images_by_patient(tmp_path: Path) -> None:
     rows = [row("a.png", "20", "['mass']"), row("b.png", "9", "['nodule']"), row("c.png", "20", "['hernia']")]
     table = padchest(tmp_path, *rows)
     assert select(table, "padchest", PAPER).index.tolist() == [1, 0]

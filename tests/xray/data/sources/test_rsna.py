@@ -38,7 +38,7 @@ def rsna(tmp_path: Path, images: Path | None = None) -> SourceTable:
     return read_rsna(tmp_path / "stage_2_train_labels.csv.zip", images)
 
 
-def test_one_row_per_image_with_its_boxes(tmp_path: Path) -> None:
+def test_there_is_one_row_per_image_with_its_boxes(tmp_path: Path) -> None:
     (tmp_path / "stage_2_train_images_dicom_headers.csv").write_text("\n".join(HEADERS))
     (tmp_path / "stage_2_detailed_class_info.csv").write_text(
         "patientId,class\na,Normal\nb,Lung Opacity\nb,Lung Opacity"
@@ -61,7 +61,7 @@ def test_one_row_per_image_with_its_boxes(tmp_path: Path) -> None:
     assert "the age of 1 row(s) is unknown: '155' (1)" in table.notes[1]
 
 
-def test_paper_repeats_an_image_once_per_box_row(tmp_path: Path) -> None:
+def test_the_paper_protocol_repeats_an_image_for_each_box(tmp_path: Path) -> None:
     (tmp_path / "stage_2_train_images_dicom_headers.csv").write_text("\n".join(HEADERS))
     (tmp_path / "pneumonia-challenge-dataset-mappings_2018.json").write_text(json.dumps(MAPPING))
     table = rsna(tmp_path)
@@ -73,7 +73,7 @@ def test_paper_repeats_an_image_once_per_box_row(tmp_path: Path) -> None:
     ]  # b: the same patient; c: AP
 
 
-def test_what_is_not_there_is_said(tmp_path: Path) -> None:
+def test_missing_patients_views_ages_and_sexes_are_reported(tmp_path: Path) -> None:
     table = rsna(tmp_path)
     assert table.rows["patient"].isna().all()
     assert any("patients are unknown" in note for note in table.notes)
@@ -81,7 +81,7 @@ def test_what_is_not_there_is_said(tmp_path: Path) -> None:
     assert select(table, "rsna", load_protocol("corrected")).left_out == {"view unknown": 3}
 
 
-def test_a_mapping_that_is_none(tmp_path: Path) -> None:
+def test_an_invalid_mapping_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "pneumonia-challenge-dataset-mappings_2018.json").write_text('{"a": 1}')
     with pytest.raises(DataError, match="mappings_2018"):
         rsna(tmp_path)
@@ -98,7 +98,7 @@ def dicom(*elements: tuple[int, int, bytes, bytes], syntax: bytes = b"1.2.840.10
         return struct.pack("<HH2sH", group, number, kind, len(value)) + value
 
     meta = element(2, 0x10, b"UI", syntax, True)
-    return b"\0" * 128 + b"DICM" + meta + b"".join(element(*each, explicit) for each in elements)
+    return b"\0" * 128 + b"DICM" + meta + b"".join(element(*item, explicit) for item in elements)
 
 
 ITEM = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF) + struct.pack("<HH2sH", 8, 0x100, b"SH", 2) + b"AB"
@@ -107,7 +107,7 @@ PERSON = [(0x10, 0x40, b"CS", b"F "), (0x10, 0x1010, b"AS", b"051Y"), (0x18, 0x5
 
 
 @pytest.mark.parametrize("syntax", [b"1.2.840.10008.1.2.1\0", b"1.2.840.10008.1.2\0"])
-def test_view_age_and_sex_from_dicom_files(tmp_path: Path, syntax: bytes) -> None:
+def test_view_age_and_sex_are_read_from_dicom_files(tmp_path: Path, syntax: bytes) -> None:
     pictures = tmp_path / "stage_2_train_images"
     pictures.mkdir()
     before = [(8, 0x1110, b"SQ", ITEM)] if b".1\0" in syntax else []
