@@ -250,9 +250,9 @@ def _is_text(node: ast.BinOp) -> bool:
 
 def mutants(files: Sequence[str] = (), kinds: type[Changes] = Changes) -> list[Mutant]:
     """Every change of both rooms, or of some files."""
-    chosen = files or sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).glob("*.py"))
+    sources = files or sorted(str(p.relative_to(ROOT)) for room in ROOMS for p in (ROOT / room).glob("*.py"))
     changes = []
-    for file in chosen:
+    for file in sources:
         source = _original(file).decode()
         visitor = kinds(file, source)
         visitor.visit(ast.parse(source))
@@ -263,15 +263,15 @@ def mutants(files: Sequence[str] = (), kinds: type[Changes] = Changes) -> list[M
 def changes(verdict: bool = False, only: Sequence[str] = ()) -> list[Mutant]:
     """Of both rooms or some files, or of the verdict, without those of TABLE. SystemExit where the table names no change."""
     files = only or (_verdict.FILES if verdict else ())
-    chosen = mutants(files, VerdictChanges if verdict else Changes)
+    candidates = mutants(files, VerdictChanges if verdict else Changes)
     rows = {(row.file, row.code, row.before, row.after) for row in equivalents()}
-    named = {row[0] for row in rows} & {mutant.file for mutant in chosen}
+    listed = {row[0] for row in rows} & {mutant.file for mutant in candidates}
     possible = {
-        _key(mutant) for kinds in (Changes, VerdictChanges) for mutant in mutants(sorted(named), kinds)
+        _key(mutant) for kinds in (Changes, VerdictChanges) for mutant in mutants(sorted(listed), kinds)
     }
-    if wrong := {row for row in rows if row[0] in named} - possible:
+    if wrong := {row for row in rows if row[0] in listed} - possible:
         raise SystemExit("\n".join(["no such change:", *map(str, sorted(wrong))]))
-    return [mutant for mutant in chosen if _key(mutant) not in rows]
+    return [mutant for mutant in candidates if _key(mutant) not in rows]
 
 
 def _key(mutant: Mutant) -> tuple[str, str, str, str]:

@@ -73,15 +73,15 @@ def shares_at_threshold(
     labels: 1/0/NaN, (n_images,) or (n_images, n_columns); scores: likewise, NaN = none. thresholds: one, or one per column,
     in the unit of the scores; NaN counts nothing. patients: (n_images,) codes, the units of `share_by_patient`.
     """
-    counted = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
-    called, positive = counted & (scores >= thresholds), counted & (labels == 1)
+    scored = ~np.isnan(labels) & ~np.isnan(scores) & ~np.isnan(thresholds)
+    calls, positive = scored & (scores >= thresholds), scored & (labels == 1)
     cells = {
-        "sensitivity": (positive, positive & called),
-        "specificity": (counted & ~positive, counted & ~positive & ~called),
-        "ppv": (called, called & positive),
-        "npv": (counted & ~called, counted & ~called & ~positive),
-        "accuracy": (counted, counted & (called == positive)),
-        "positive rate": (counted, called),
+        "sensitivity": (positive, positive & calls),
+        "specificity": (scored & ~positive, scored & ~positive & ~calls),
+        "ppv": (calls, calls & positive),
+        "npv": (scored & ~calls, scored & ~calls & ~positive),
+        "accuracy": (scored, scored & (calls == positive)),
+        "positive rate": (scored, calls),
     }
     return {name: share_by_patient(*of, patients, level) for name, of in cells.items()}
 

@@ -47,11 +47,11 @@ def test_of_many_images_the_same_sample_is_shown_each_time(features, monkeypatch
 
 @pytest.mark.parametrize(("rows", "columns"), [(7, 3), (40, 1)])
 def test_too_few_images_or_columns_have_no_map(features, rows, columns):
-    kept = np.column_stack([features[:rows, :columns], np.full((rows, 4 - columns), 4.0)])
-    assert list(feature_map.compute(None, [], [pool(kept)])) == []
+    table = np.column_stack([features[:rows, :columns], np.full((rows, 4 - columns), 4.0)])
+    assert list(feature_map.compute(None, [], [pool(table)])) == []
 
 
 def test_eight_images_of_two_columns_have_one(features):
-    kept = np.column_stack([features[:8, :2], np.full((8, 2), 4.0)])
-    assert len(list(feature_map.compute(None, [], [pool(kept)]))) == 8
+    table = np.column_stack([features[:8, :2], np.full((8, 2), 4.0)])
+    assert len(list(feature_map.compute(None, [], [pool(table)]))) == 8
     assert list(feature_map.compute(None, [], [])) == []

@@ -139,19 +139,19 @@ def test_the_method_says_whose_model_it_is_and_whether_patients_are_the_units(wo
     world.dataset("x", {"Effusion": label}, images_per_patient=images)
     own = world.model("x", 0, ["x"], ["Effusion"])
     with world.engine.begin() as connection:
-        theirs = add_foreign(connection, "theirs", {"kind": "scores"}, ["Effusion"], ["x"])
-    for model in (own, theirs):
+        foreign = add_foreign(connection, "theirs", {"kind": "scores"}, ["Effusion"], ["x"])
+    for model in (own, foreign):
         world.score(model, "x", {"Effusion": label + rng.normal(size=240)})
-    world.study(["x"], [own, theirs])
+    world.study(["x"], [own, foreign])
     with world.engine.begin() as connection:
         connection.execute(text("update study set protocol_id = (select id from protocol)"))
     rows = rows_of(world.engine)
-    ours, foreign = (
+    own_method, foreign_method = (
         rows["x", "x", "Effusion", None]["method"],
         rows["theirs", "x", "Effusion", None]["method"],
     )
-    assert ours.startswith("AUC of mean logits over seeds, ")
-    assert foreign.startswith("AUC of one foreign model, ")
-    for method in (ours, foreign):
+    assert own_method.startswith("AUC of mean logits over seeds, ")
+    assert foreign_method.startswith("AUC of one foreign model, ")
+    for method in (own_method, foreign_method):
         assert ("bootstrap over patients" in method) == clustered
         assert ("DeLong" in method) != clustered

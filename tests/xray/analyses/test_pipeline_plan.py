@@ -78,8 +78,8 @@ def test_a_plan_names_the_images_the_pipeline_and_the_chances(sites):
         assert all(of.images.size == N for of in plans)
         (one,) = plan(connection, "test", 100, 0, task=CHANGED)
         again, other = (plan(connection, "test", 100, seed, task=CHANGED)[0].images for seed in (0, 1))
-        named = plan(connection, "test", None, 0, model="vendor")
-    assert [(of.pair.model, of.task, of.whole) for of in named] == [
+        of_vendor = plan(connection, "test", None, 0, model="vendor")
+    assert [(of.pair.model, of.task, of.whole) for of in of_vendor] == [
         (of.pair.model, of.task, of.whole) for of in plans
     ]
     assert one.images.tolist() == again.tolist() != other.tolist()

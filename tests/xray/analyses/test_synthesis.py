@@ -109,8 +109,8 @@ def test_every_measure_of_every_site_is_that_computed_by_hand(rows):
         together = synthesise(*(np.array([site[measure][part] for site in sites]) for part in (0, 1)))
         back = backs.get(measure, float)
         expected = [back(of) for of in (together.mean, together.lower, together.upper, together.next_upper)]
-        found = [row[name] for name in ("value", "lower", "upper", "next_upper")]
-        assert found == pytest.approx(expected, rel=1e-5), measure
+        bounds = [row[name] for name in ("value", "lower", "upper", "next_upper")]
+        assert bounds == pytest.approx(expected, rel=1e-5), measure
         assert row["tau2"] == pytest.approx(together.tau2, rel=1e-4, abs=1e-9)
 
 
@@ -127,6 +127,6 @@ def test_a_site_that_ranks_perfectly_has_no_logit_of_its_auc_and_is_left_out_of_
     run(world.engine, "test", [by_name("synthesis")])
     with world.engine.connect() as connection:
         stored = connection.execute(text("select measure, n_sites, value from synthesis_results")).all()
-    counted = {row.measure: row.n_sites for row in stored}
-    assert (counted["auc"], counted["sensitivity"], counted["specificity"]) == (2, 3, 3)
+    sites = {row.measure: row.n_sites for row in stored}
+    assert (sites["auc"], sites["sensitivity"], sites["specificity"]) == (2, 3, 3)
     assert all(row.value is None or np.isfinite(row.value) for row in stored)

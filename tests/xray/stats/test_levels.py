@@ -129,8 +129,8 @@ def test_the_variance_of_a_mean_auc_is_that_of_its_replicates_by_hand():
     of_mean = both.mean(axis=1).var(ddof=1) * (12 / 11 + 40 / 39) / 2
     together = of_mean / (variances.sum() / 4)
     assert together > 1
-    variance, degrees, found = _spread([both[:, 0], both[:, 1]], tasks)
-    assert (variance, found) == pytest.approx((of_mean, together))
+    variance, degrees, inflation = _spread([both[:, 0], both[:, 1]], tasks)
+    assert (variance, inflation) == pytest.approx((of_mean, together))
     assert degrees == pytest.approx(variances.sum() ** 2 / (variances[0] ** 2 / 11 + variances[1] ** 2 / 39))
     value = np.array([np.mean([float(task.estimates.value[0]) for task in tasks])])
     n_pos, n_neg = (np.array([of / together]) for of in (12 + 150, 80 + 40))

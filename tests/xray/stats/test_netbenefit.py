@@ -199,5 +199,5 @@ def test_bounds_by_wilsons_are_added_in_squares_with_the_correlation_of_two_shar
     a, b, c, d = hits - low, odds * (many - alarms), high - hits, odds * (alarms - few)
     value = hits - odds * alarms
     expected = value - np.sqrt(a**2 + b**2 - 2 * r * a * b), value + np.sqrt(c**2 + d**2 - 2 * r * c * d)
-    found = _by_proportions(np.array(hits), np.array(alarms), np.array(odds), np.array(n), 0.95)
-    assert [float(bound) for bound in found] == pytest.approx(expected, abs=1e-12)
+    bounds = _by_proportions(np.array(hits), np.array(alarms), np.array(odds), np.array(n), 0.95)
+    assert [float(bound) for bound in bounds] == pytest.approx(expected, abs=1e-12)

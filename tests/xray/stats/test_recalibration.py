@@ -142,9 +142,10 @@ def test_folds_keep_patients_whole_and_share_positives():
     assert (folds(label, patients, 5, seed=1) != part).any()
 
 
-def test_cross_fitting_needs_as_many_patients_of_each_class_as_folds():
+@pytest.mark.parametrize("few", [0, 1])
+def test_cross_fitting_needs_as_many_patients_of_each_class_as_folds(few):
     label, x = world(n=100)
-    patients = np.where(label == 1, np.arange(100) % 4, 1000 + np.arange(100))
+    patients = np.where(label == few, np.arange(100) % 4, 1000 + np.arange(100))
     calibrated, reason = cross_fitted(label, x, patients, "logistic")
     assert reason == FEW_PATIENTS
     assert np.isnan(calibrated).all()

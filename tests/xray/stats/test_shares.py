@@ -113,8 +113,8 @@ def test_shares_of_other_patients_are_independent():
     (one, two), difference = shares_by_patient((first, ~first), hits, np.arange(90))
     assert float(one.value) == pytest.approx(hits[:50].mean())
     assert float(two.value) == pytest.approx(hits[50:].mean())
-    found = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
-    assert found == pytest.approx(of_pair(one, two, 0.0), abs=1e-12)
+    values = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
+    assert values == pytest.approx(of_pair(one, two, 0.0), abs=1e-12)
     assert (int(difference.n), int(difference.n_pos), str(difference.reason)) == (90, hits.sum(), "")
     assert np.isnan(difference.p)
     assert np.isnan(difference.z)
@@ -129,8 +129,8 @@ def test_shares_of_the_same_patients_are_correlated_as_their_images_are():
     (one, two), difference = shares_by_patient((first, ~first), hits, patients)
     rho = np.corrcoef(first_hits, second_hits)[0, 1]
     assert rho > 0.5
-    found = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
-    assert found == pytest.approx(of_pair(one, two, rho), abs=1e-12)
+    values = [float(getattr(difference, name)) for name in ("difference", "lower", "upper", "se")]
+    assert values == pytest.approx(of_pair(one, two, rho), abs=1e-12)
 
 
 @pytest.mark.parametrize("empty", [0, 1])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from xray.analyses.synthesis import _share
-from xray.stats.synthesis import TOO_FEW, between, synthesise
+from xray.stats.synthesis import TOO_FEW, _likelihood, between, synthesise
 
 # dat.bcg of metafor: log relative risks and their variances of 13 trials
 BCG = (
@@ -73,6 +73,8 @@ def test_the_variance_between_sites_maximises_the_likelihood():
 
     best = between(y, v)
     assert likelihood(best) >= max(likelihood(value) for value in np.linspace(0, 2, 4001)) - 1e-12
+    gains = [of(0.7, y, v) - of(0.1, y, v) for of in (_likelihood, lambda tau2, *_: 2 * likelihood(tau2))]
+    assert gains[0] == pytest.approx(gains[1]), "of several maxima the likeliest is taken"
 
 
 @pytest.mark.parametrize(("n_sites", "sd"), [(5, 0.3), (8, 0.1), (20, 0.1)])
