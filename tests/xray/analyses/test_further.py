@@ -33,6 +33,7 @@ from xray.analyses import (
 )
 from xray.analyses.run import by_column, run, run_all
 from xray.analyses.stored import OF_IMAGES, load_study, load_tests
+from xray.data.foreign_models import add_foreign
 from xray.errors import AnalysisError
 from xray.stats.bootstrap import patient_weights
 from xray.tasks import TASK_INDEX, TASKS
@@ -147,6 +148,24 @@ def test_positives_of_pooled_agreement_are_of_the_images_that_it_compares(loaded
     assert row["n_pos"] == (own_labels == 1).sum()
     assert row["n_pos"] >= 10
     assert row["n"] - row["n_pos"] >= 10
+
+
+def test_models_without_a_home_have_no_threshold_of_their_own_to_agree_at(world):
+    rng = np.random.default_rng(3)
+    label = (np.arange(80) % 3 == 0).astype(float)
+    world.dataset("x", {"Effusion": label})
+    with world.engine.begin() as connection:
+        models = [
+            add_foreign(connection, name, {"kind": "scores"}, ["Effusion"], None) for name in ("a", "b")
+        ]
+    for model in models:
+        world.score(model, "x", {"Effusion": label + rng.normal(size=80)})
+    world.study(["x"], models)
+    with world.engine.begin() as connection:
+        connection.execute(text("update study set protocol_id = (select id from protocol)"))
+    rows = list(pooled_agreement.compute(*load(world.engine)))
+    assert [(r["trained_on_a"], r["trained_on_b"], r["rule"]) for r in rows] == [("a", "b", "target")]
+    assert rows[0]["kappa"] is not None
 
 
 def test_limits_of_agreement_are_of_scores_whose_threshold_is_one_half(loaded):
