@@ -242,3 +242,12 @@ def test_bounds_for_discrete_scores_are_scores(goal):
     choice = choose(label, score, patients, goal, goal_value, replicates=50)
     assert {choice.lower, choice.threshold, choice.upper} <= set(score)
     assert choice.lower <= choice.threshold <= choice.upper
+
+
+def test_the_highest_score_may_be_the_threshold():
+    """One of four positives is above all others: a sensitivity of a quarter is reached there."""
+    label = np.repeat([1.0, 0.0], [4, 16])
+    score = np.r_[9.0, 2.0, 1.0, 0.5, np.linspace(-2, 3, 16)]
+    choice = choose(label, score, np.arange(20), "sensitivity", 0.25, replicates=20)
+    assert (choice.threshold, choice.reason) == (9.0, "")
+    assert choice.apparent[SE] == 0.25

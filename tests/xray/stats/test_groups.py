@@ -69,3 +69,16 @@ def test_one_infinite_score_leaves_its_column_undefined_in_every_group():
     for estimates in (own, rest):
         assert np.isnan(estimates.value[:, 0]).all()
         assert not np.isnan(estimates.value[:, 1]).any()
+
+
+@pytest.mark.parametrize("clustered", [True, False])
+def test_of_two_groups_each_is_the_rest_of_the_other(clustered):
+    labels, scores, group, patients = draw()
+    units = patients if clustered else np.arange(len(labels))
+    inside, rest, counts = auc_by_group(labels, scores, group % 2, 2, units, clustered)
+    for name in ("value", "lower", "upper", "se", "n", "n_pos"):
+        np.testing.assert_array_equal(getattr(rest, name), getattr(inside, name)[::-1], err_msg=name)
+    np.testing.assert_array_equal(counts[1], counts[0][:, ::-1])
+    assert (inside.value[0, :2] != inside.value[1, :2]).all()
+    of_first = (group % 2 == 0) & ~np.isnan(labels[:, 0]) & ~np.isnan(scores[:, 0])
+    assert inside.n[0, 0] == of_first.sum()

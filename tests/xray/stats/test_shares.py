@@ -148,3 +148,14 @@ def test_a_paired_gain_of_ten_patients_holds_its_level():
     gains = rng.choice([-1, 0, 1], p=[0.2, 0.6, 0.2], size=(1500, 10)).repeat(2, axis=1)
     p = np.array([float(paired_by_patient(np.ones(20, bool), gain, images).p) for gain in gains])
     assert 0.03 < np.mean(p < 0.05) < 0.07
+
+
+def test_two_patients_have_the_variance_of_a_sample_of_two():
+    """Three of four and one of four images: residues of 1 and −1, times m / (m − 1) = 2, over 8²."""
+    hits = np.array([1, 1, 1, 0, 1, 0, 0, 0], bool)
+    share = share_by_patient(np.ones(8, bool), hits, np.repeat([0, 1], 4))
+    assert float(share.value) == 0.5
+    assert float(share.se) ** 2 == pytest.approx(2 * (1 + 1) / 64)
+    first = np.arange(8) % 4 == 0
+    one_each = share_by_patient(first, hits & first, np.repeat([0, 1], 4))
+    assert (int(one_each.n), float(one_each.value)) == (2, 1)
