@@ -143,8 +143,8 @@ def test_the_ports_stay_reserved_while_no_server_answers(tmp_path, monkeypatch):
     for number in numbers:
         with pytest.raises(OSError, match="in use"):
             socket.create_server(("127.0.0.1", number))
-    for stack in sockets:
-        stack.close()
+    for listener in sockets:
+        listener.close()
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "0.0.0.0"])
