@@ -79,8 +79,7 @@ def findings(world: World, number: int) -> Findings:
     """Every finding of a world that can be judged, read again at each budget."""
     evidence = gather(world.a, world.b)
     kept = (evidence.fewest >= FEWEST) & np.isfinite(world.shares[evidence.tasks]).all(axis=1)
-    names = [shipped.variant(*known, evidence.tasks.size) for known in shipped.VARIANTS]
-    causes = [posterior.causes(evidence, posterior.coefficients(name)) for name in names]
+    causes = [posterior.causes(evidence, posterior.coefficients(name)) for name in shipped.VARIANTS.values()]
     places = [
         at
         for at in np.flatnonzero(kept)
@@ -137,8 +136,7 @@ def _left(world: World, images: NDArray[np.int64]) -> dict[int, Floats]:
         a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, taken)
         b = Site(world.b.labels, world.b.scores, world.b.patients, None, covariates[1])
         evidence = gather(a, b)
-        name = shipped.variant(False, mixed, evidence.tasks.size)
-        of = posterior.causes(evidence, posterior.coefficients(name))
+        of = posterior.causes(evidence, posterior.coefficients(shipped.VARIANTS[False, mixed]))
         made.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))
     return {task: np.stack([made[0][task], made[1][task]]) for task in made[0] if task in made[1]}
 

@@ -11,8 +11,7 @@ judged, one in which a cause counts where there is one, by the sets of evidence 
 Calibration is of all findings: the slope of the logistic regression of truth on logit P (1 is right), and the mean
 distance of P from the share that is true, over ten bins (ECE). Shares: how many 95 % intervals hold the truth, how wide they
 are (median, and how many are narrower than NARROW), by patients of the rarer class and by images of the smaller site.
-`--alone` cuts the pairs of sites to one finding, as of a model that was bought for one.
-`--time` prints how long a finding takes instead.
+`--alone` cuts the pairs to one finding each, as of a model that was bought for one. `--time` prints the time of a finding.
 """
 
 import argparse
@@ -75,21 +74,6 @@ def answers(of: Rows, c: Coefficients) -> Answers:
         posterior.probabilities(c, out),
         *posterior.shares(c, out, seen),
         posterior.unlikeness(c, x) <= c.limit,
-    )
-
-
-def answered(of: Rows, witness: bool, covariates: bool) -> Answers:
-    """What the shipped posterior says of rows: a pair with few findings has coefficients of its own."""
-    together = of.columns["tasks"] > np.log(shipped.TOGETHER - 0.5)
-    several = {
-        n: answers(of, coefficients(shipped.variant(witness, covariates, n))) for n in (1, shipped.TOGETHER)
-    }
-    parts = [getattr(several[n], field) for field in Answers.__dataclass_fields__ for n in several]
-    return Answers(
-        *(
-            np.where(together if one.ndim == 1 else together[:, None], more, one)
-            for one, more in zip(parts[::2], parts[1::2], strict=True)
-        )
     )
 
 
@@ -252,7 +236,7 @@ def main() -> int:
     options.add_argument("--worlds", type=int, default=600, help="worlds of each generator")
     options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
-    options.add_argument("--alone", action="store_true", help="one finding a pair (such rows, with --rows)")
+    options.add_argument("--alone", action="store_true", help="one finding a pair")
     options.add_argument("--time", action="store_true", help="seconds a finding")
     given = options.parse_args()
     if given.time:
@@ -268,8 +252,8 @@ def main() -> int:
             start = time.process_time()
             of = rows(worlds(generator, range(given.first, given.first + seeds)), given.first, given.alone)
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
-        for known, variant in shipped.VARIANTS.items():
-            found = report(of, answered(of, *known), given.loss_ratio)
+        for variant in shipped.VARIANTS.values():
+            found = report(of, answers(of, coefficients(variant)), given.loss_ratio)
             if given.json:
                 print(json.dumps({"generator": generator, "evidence": variant, **found}))
             else:

@@ -1,7 +1,6 @@
 """Fit the posterior of causes to simulated worlds and write its coefficients: python -m benchmarks.fit_posterior FOLDER
 
-FOLDER holds rows of both generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `worlds` likewise). With
---alone its pairs of sites have one finding each (`_simulated --alone`), and the variants for such pairs are fitted.
+FOLDER holds rows of both generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `worlds` likewise).
 Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
 nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
 best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
@@ -82,13 +81,12 @@ def folds(rows: Rows) -> Iterator[Fold]:
 
 
 def columns_of(variant: str, rows: Rows) -> list[str]:
-    """The evidence that a variant may use, and that any row has: a pair with one finding lacks what others say."""
+    """The evidence that a variant may use."""
     return [
         name
-        for name, column in rows.columns.items()
+        for name in rows.columns
         if ("witness" in variant or "witness" not in name)
         and ("covariates" in variant or not any(of in name for of in ("covariates", "case mix")))
-        and np.unique(column[np.isfinite(column)]).size > 1
     ]
 
 
@@ -173,8 +171,7 @@ def fit(rows: Rows, variant: str) -> Coefficients:
         nothing, nothing, nothing, nothing, 1.0, 1.0,
     )  # fmt: skip
     x = posterior.standardised(start, rows.columns)
-    if not variant.endswith(shipped.ALONE):
-        x = alone(x, names, np.random.default_rng(0).random(len(x)) < ALONE)
+    x = alone(x, names, np.random.default_rng(0).random(len(x)) < ALONE)
     every = list(folds(rows))
     networks = [_fitted(x, rows, fold, seed) for seed, fold in enumerate(every)]
     state = [
@@ -253,10 +250,9 @@ def main() -> None:
     options.add_argument("folder", type=Path)
     options.add_argument("--out", type=Path, default=Path(posterior.__file__).parent)
     options.add_argument("--only", nargs="*", help="variants; all, if none is named")
-    options.add_argument("--alone", action="store_true", help="the rows are of pairs with one finding")
     given = options.parse_args()
     rows = load(given.folder.glob("*.npz"))
-    for variant in given.only or [v for v in shipped.EVERY if v.endswith(shipped.ALONE) == given.alone]:
+    for variant in given.only or shipped.VARIANTS.values():
         c = fit(rows, variant)
         (given.out / f"posterior_{variant}.csv").write_text(posterior.written(c), encoding="utf-8")
         print(variant, len(rows), "rows", len(c.names), "columns")

@@ -34,9 +34,11 @@ from benchmarks._planted import plant, thinned, world
 from benchmarks._semi_real import DATA, NAMES, hospital, network
 from benchmarks._simulated import Rows, joined, load, rows, save
 from benchmarks._truth import CAUSES, Flags, World
-from benchmarks.causes import OUTCOMES, Answers, answered, one_each, outcomes, rates, report
+from benchmarks.causes import OUTCOMES, Answers, answers, one_each, outcomes, rates, report
 from benchmarks.left_out import together_of
 from xray.stats.causes import LOSS_RATIO
+from xray.stats.posterior import coefficients
+from xray.stats.shipped import VARIANTS
 
 FROZEN: Final = 100
 """Networks from here on are for testing only; earlier ones served to see that what is planted is felt."""
@@ -161,7 +163,7 @@ def main() -> int:
     made: dict[str, tuple[Rows, Answers]] = {}
     for name in given.hospitals:
         of = drawn(name, seeds, given.pairs, given.keep, given.reads)
-        made[name] = of, answered(of, False, MIXED[name])
+        made[name] = of, answers(of, coefficients(VARIANTS[False, MIXED[name]]))
     if given.json:
         for of, said in made.values():
             for row in _plain(of, said, given.loss_ratio):

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, text
 from db.queries import query
 from xray.analyses.intervened import Changed, Interventions, interventions
 from xray.data.interventions import PIPELINE
-from xray.stats.shipped import EVERY, fingerprint, pipelines_fingerprint, reads_fingerprint
+from xray.stats.shipped import VARIANTS, fingerprint, pipelines_fingerprint, reads_fingerprint
 from xray.study import LOSS_RATIO
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ def asked_state(connection: Connection, study: "StoredStudy") -> Sequence[Any]:
     ask = _asking(connection, study)
     hashes, answers, piped = [], [], []
     if ask.homes:
-        hashes = [fingerprint(variant) for variant in EVERY]
+        hashes = [fingerprint(variant) for variant in VARIANTS.values()]
         read = connection.execute(text(query("reread_state")), {"cohort_ids": _cohorts(study)}).all()
         answers = [[row.worklist_id, row.answers] for row in read]
         stored = interventions(connection, study)

@@ -10,9 +10,6 @@ drop's size and error (quantile regression; Koenker and Bassett 1978): an interv
 sides are stretched by a factor per cause and number of patients, such that 95 % of worlds that no network saw are held
 (conformalised; Romano, Patterson and Candès 2019). Shares are of the drop in a large sample; what they leave of the drop
 that was seen is chance. A case unlike those that were simulated is said to be so: its probabilities mean nothing.
-
-A pair of sites with one or two findings lacks what tells most, the other findings: each is judged alone, by networks that
-were fitted to pairs with one finding.
 """
 
 import csv
@@ -26,7 +23,7 @@ from scipy.special import expit
 
 from xray.stats.estimates import FloatArray, IntArray
 from xray.stats.evidence import Evidence
-from xray.stats.shipped import shipped, variant
+from xray.stats.shipped import VARIANTS, shipped
 
 CAUSES: Final = ("image", "population", "prevalence", "label")
 WIDEST: Final = 5.0
@@ -111,9 +108,9 @@ GROUPS: Final = {
 
 
 @cache
-def coefficients(name: str) -> Coefficients:
-    """Those shipped for a variant."""
-    return parse(shipped(name).decode("utf-8"))
+def coefficients(variant: str) -> Coefficients:
+    """Those shipped."""
+    return parse(shipped(variant).decode("utf-8"))
 
 
 def parse(text: str) -> Coefficients:
@@ -163,8 +160,7 @@ def written(c: Coefficients) -> str:
 
 def causes(evidence: Evidence, of: Coefficients | None = None) -> Causes:
     """What the evidence of a pair of sites says, per task."""
-    name = variant(evidence.witness, evidence.covariates, evidence.tasks.size)
-    c = of if of is not None else coefficients(name)
+    c = of if of is not None else coefficients(VARIANTS[evidence.witness, evidence.covariates])
     x = standardised(c, evidence.columns)
     drop = evidence.parts.drop
     seen = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)

@@ -11,16 +11,6 @@ VARIANTS: Final = {
     (True, True): "witness_covariates",
 }
 """(has a witness, has covariates) → the file of coefficients."""
-ALONE: Final = "_alone"
-"""Ends the name of the file for pairs of sites whose findings are each judged alone."""
-TOGETHER: Final = 3
-"""Findings of a pair from which on they are controls of each other: no simulated pair has fewer."""
-EVERY: Final = tuple(f"{variant}{end}" for end in ("", ALONE) for variant in VARIANTS.values())
-
-
-def variant(witness: bool, covariates: bool, findings: int) -> str:
-    """The file of coefficients for a pair of sites with so much evidence and so many findings."""
-    return VARIANTS[witness, covariates] + ("" if findings >= TOGETHER else ALONE)
 
 
 def shipped(variant: str) -> bytes:
