@@ -1,8 +1,10 @@
 """Rows of evidence with their truth, from both generators of worlds: what a posterior is fitted to and judged on.
 
-    python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER    the worlds of these seeds, into files of the folder
+    python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER [--alone]
 
-A seed of `worlds` is a world of each of its kinds; one of `strangers` is a world of mechanisms drawn by the seed.
+The worlds of these seeds, into files of the folder. A seed of `worlds` is a world of each of its kinds; one of `strangers`
+is a world of mechanisms drawn by the seed. With --alone a pair of sites has one finding: of each world one in which a cause
+counts, where there is one, and another.
 """
 
 import os
@@ -11,7 +13,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +22,7 @@ from numpy.typing import NDArray
 
 from benchmarks import _strangers, _worlds
 from benchmarks._truth import Flags, Floats, World
-from xray.stats.evidence import gather
+from xray.stats.evidence import Site, gather
 
 PIECE: Final = 40
 """Worlds in a file: what is lost when a run is ended."""
@@ -66,10 +68,26 @@ def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
             yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
 
 
-def rows(worlds: Iterable[World], first: int = 0) -> Rows:
-    """Evidence and truth of every finding that has both."""
+def one_finding(world: World, seed: int) -> Iterator[World]:
+    """The world as if a single finding had been labelled: one that a cause counts for, if any, and one of the others."""
+    order = np.random.default_rng(seed).permutation(len(world.drop))
+    for task in order[np.argsort(~world.counts[order].any(axis=1), kind="stable")][[0, -1]]:
+        at = [int(task)]
+
+        def cut(site: Site, at: list[int] = at) -> Site:
+            witness = None if site.witness is None else site.witness[:, at]
+            return replace(site, labels=site.labels[:, at], scores=site.scores[:, at], witness=witness)
+
+        yield replace(
+            world, a=cut(world.a), b=cut(world.b), by_a=world.by_a[:, at], piped=world.piped[:, at],
+            **{name: getattr(world, name)[at] for name in ("drop", "shares", "drawn", "counts", "relabelled", "piped_cost")},
+        )  # fmt: skip
+
+
+def rows(worlds: Iterable[World], first: int = 0, alone: bool = False) -> Rows:
+    """Evidence and truth of every finding that has both; alone: of some, each the only one of its pair."""
     parts: list[dict[str, NDArray[Any]]] = []
-    for number, world in enumerate(worlds, first):
+    for number, world in _numbered(worlds, first, alone):
         evidence = gather(world.a, world.b)
         tasks = evidence.tasks
         defined = np.isfinite(world.shares[tasks]).all(axis=1)
@@ -90,6 +108,11 @@ def rows(worlds: Iterable[World], first: int = 0) -> Rows:
             }
         )
     return _joined(parts)
+
+
+def _numbered(worlds: Iterable[World], first: int, alone: bool) -> Iterator[tuple[int, World]]:
+    for number, world in enumerate(worlds, first):
+        yield from ((number, part) for part in (one_finding(world, number) if alone else [world]))
 
 
 def load(paths: Iterable[Path]) -> Rows:
@@ -136,11 +159,12 @@ def save(table: Rows, path: Path) -> None:
 def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
+    alone = sys.argv[5:] == ["--alone"]
     step = PIECE if generator == "strangers" else PIECE // len(_worlds.KINDS)
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():
-            save(rows(worlds(generator, range(start, min(start + step, last))), start), path)
+            save(rows(worlds(generator, range(start, min(start + step, last))), start, alone), path)
 
 
 if __name__ == "__main__":

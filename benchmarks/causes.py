@@ -11,7 +11,7 @@ judged, one in which a cause counts where there is one, by the sets of evidence 
 Calibration is of all findings: the slope of the logistic regression of truth on logit P (1 is right), and the mean
 distance of P from the share that is true, over ten bins (ECE). Shares: how many 95 % intervals hold the truth, how wide they
 are (median, and how many are narrower than NARROW), by patients of the rarer class and by images of the smaller site.
-`--time` prints how long a finding takes instead.
+`--alone` cuts the pairs to one finding each, as of a model that was bought for one. `--time` prints the time of a finding.
 """
 
 import argparse
@@ -239,6 +239,7 @@ def main() -> int:
     options.add_argument("--worlds", type=int, default=600, help="worlds of each generator")
     options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
+    options.add_argument("--alone", action="store_true", help="one finding a pair")
     options.add_argument("--time", action="store_true", help="seconds a finding")
     choice = options.parse_args()
     if choice.time:
@@ -252,7 +253,9 @@ def main() -> int:
             of = load(choice.rows.glob(f"{generator}-*.npz"))
         else:
             start = time.process_time()
-            of = rows(worlds(generator, range(choice.first, choice.first + seeds)), choice.first)
+            of = rows(
+                worlds(generator, range(choice.first, choice.first + seeds)), choice.first, choice.alone
+            )
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
         for variant in shipped.VARIANTS.values():
             results = report(of, answers(of, coefficients(variant)), choice.loss_ratio)

@@ -7,7 +7,8 @@ import pytest
 from scipy.special import expit
 
 from benchmarks import left_out
-from benchmarks._simulated import Rows, joined
+from benchmarks._simulated import Rows, joined, one_finding
+from benchmarks._strangers import draw_world
 from benchmarks.causes import Answers, calibration, shares
 from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, as_sure_as_right, development, folds
 from xray.stats.posterior import Coefficients, outputs, probabilities
@@ -128,3 +129,21 @@ def test_coverage_of_intervals_is_counted_by_width():
     assert results["widest"] == pytest.approx(0.12)
     assert results["label"]["where it counts"]["held"] == 0.25
     assert results["image"]["where it counts"] == {}
+
+
+def test_a_world_cut_to_one_finding_keeps_its_truth_and_its_scores():
+    world = draw_world(2013, ("one finding dulled",))
+    counting = np.flatnonzero(world.counts.any(axis=1))
+    parts = list(one_finding(world, 5))
+    assert len(parts) == 2
+    places = [int(np.flatnonzero((world.a.scores - part.a.scores == 0).all(axis=0))[0]) for part in parts]
+    assert places[0] in counting
+    assert places[1] not in counting or len(counting) == len(world.drop)
+    for at, part in zip(places, parts, strict=True):
+        assert part.a.labels.shape[1] == part.b.labels.shape[1] == part.b.witness.shape[1] == 1
+        for name in ("drop", "shares", "drawn", "counts", "relabelled", "piped_cost"):
+            np.testing.assert_array_equal(getattr(part, name), getattr(world, name)[[at]])
+        np.testing.assert_array_equal(part.by_a, world.by_a[:, [at]])
+        np.testing.assert_array_equal(part.piped, world.piped[:, [at]])
+        np.testing.assert_array_equal(part.b.labels, world.b.labels[:, [at]])
+        np.testing.assert_array_equal(part.b.patients, world.b.patients)
