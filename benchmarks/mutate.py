@@ -232,7 +232,7 @@ def _tests_of(mutant: Mutant, calls: Calls) -> tuple[list[str], list[str]]:
     calling = calls.tests_of_functions(using) or calls.tests_of(
         mutant.file, (ROOT / mutant.file).read_text(encoding="utf-8"), mutant.line
     )
-    near = set(nearest_tests(mutant.file))
+    near = set(nearest_tests(mutant.file)) & set(calls.seconds)
     calling = calling or sorted(near)  # what was recorded may be of an earlier tree
     return [test for test in calling if _file(test) in near], [
         test for test in calling if _file(test) not in near
