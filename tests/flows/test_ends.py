@@ -36,6 +36,14 @@ def start(program: str, **variables: str) -> "subprocess.Popen[str]":
     return process
 
 
+def runs(process: psutil.Process) -> bool:
+    """Whether it is there, and no zombie; one that was killed may still have to be given a processor to die on."""
+    try:
+        return process.is_running() and process.status() != "zombie"
+    except psutil.NoSuchProcess:
+        return False
+
+
 def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> tuple[int, str, float]:
     """Its exit code, what it wrote to standard error, and how many seconds its end took."""
     began = time.monotonic()
@@ -70,7 +78,7 @@ with attended(Command("stopped")):
     code, error, seconds = end(process, signal.SIGTERM)
     assert (code, error) == (143, "stopped\n")
     assert seconds < 5
-    assert not [child for child in children if child.is_running() and child.status() != "zombie"]
+    wait_until(lambda: not any(map(runs, children)), 5, lambda: [child for child in children if runs(child)])
 
 
 def test_a_command_ends_while_a_query_blocks_its_main_thread(database):
