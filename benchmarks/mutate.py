@@ -46,6 +46,7 @@ TESTS: Final = (
     "tests/xray/stats",
     "tests/xray/analyses",
     "tests/xray/learning/test_intervene.py",
+    "tests/flows/cli/test_explain.py",
     "tests/xray/report/test_verdicts.py",
 )
 COPIED: Final = (

@@ -23,7 +23,7 @@ from xray.tasks import TASK_INDEX
 
 def test_every_number_equals_an_independent_computation(two_sites):
     with two_sites.engine.begin() as connection:
-        comparison = compare(connection, "test", "x", "y", margin=0.1)
+        comparison = compare(connection, "test", "x", "y", margin=0.1, probability=0.6)
         tests = {test.dataset: test for test in load_tests(connection, load_study(connection, "test"))}
     assert {row["test_dataset"] for row in comparison.rows} == {"x", "y"}
     for row in comparison.rows:
@@ -50,10 +50,9 @@ def test_every_number_equals_an_independent_computation(two_sites):
             index=[False, True], columns=[False, True], fill_value=0
         )
         assert row["sensitivity_p"] == pytest.approx(mcnemar(cells, exact=True).pvalue)
-        worth = [
-            (((s >= np.log(1 / 9)) & on).sum() - ((s >= np.log(1 / 9)) & ~on).sum() / 9) / len(label)
-            for s in (a, b)
-        ]
+        cut = np.log(0.6 / 0.4)
+        worth = [(((s >= cut) & on).sum() - ((s >= cut) & ~on).sum() * 1.5) / len(label) for s in (a, b)]
+        assert worth[0] != worth[1]
         assert row["net_benefit_difference"] == pytest.approx(worth[0] - worth[1])
         differing = comparison.images.query("dataset == @test.dataset and task == @row['task']")
         assert len(differing) == row["differ"] == (calls[0] != calls[1]).sum()
