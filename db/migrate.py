@@ -8,11 +8,11 @@ from pathlib import Path
 from sqlalchemy import Connection, Engine, text
 from sqlalchemy.exc import DBAPIError
 
-from db import result_views
 from db.errors import DatabaseError
 from db.roles import grant_reading
 
 _PARTS = ("functions", "guards", "views")
+_CODE = ("results.py", "result_views.py")
 _CREATES = re.compile(
     r"^create (?:or replace )?(?P<kind>view|function) (?P<name>\w+)(?P<arguments>\([^)]*\))?", re.M | re.I
 )
@@ -32,8 +32,8 @@ order by oid desc
 """Views and functions that db/sql made, whatever its text was, the last made first."""
 
 
-def _scripts() -> list[str]:
-    """What makes an object, in the order in which it can be run: files of db/sql, and the views of result tables."""
+def _files() -> list[str]:
+    """The texts of db/sql, in the order in which they can be run."""
     root = resources.files("db") / "sql"
     folders = [root / part for part in _PARTS]
     files = [
@@ -42,7 +42,14 @@ def _scripts() -> list[str]:
         for f in sorted(folder.iterdir(), key=lambda f: f.name)
         if f.name.endswith(".sql")
     ]
-    return [*(f.read_text(encoding="utf-8") for f in files), *result_views.scripts()]
+    return [f.read_text(encoding="utf-8") for f in files]
+
+
+def _scripts() -> list[str]:
+    """What makes an object, in the order in which it can be run: files of db/sql, and the views of result tables."""
+    from db import result_views  # with all tables, which commands that only ask do without
+
+    return [*_files(), *result_views.scripts()]
 
 
 def create_objects(connection: Connection) -> None:
@@ -56,7 +63,9 @@ def create_objects(connection: Connection) -> None:
 
 
 def _fingerprint() -> str:
-    return hashlib.sha256("\n".join(_scripts()).encode()).hexdigest()[:16]
+    """Of what makes the objects: db/sql, and the code of result tables and of their views, which nobody imports for this."""
+    code = [(resources.files("db") / name).read_text(encoding="utf-8") for name in _CODE]
+    return hashlib.sha256("\n".join([*_files(), *code]).encode()).hexdigest()[:16]
 
 
 def is_current(connection: Connection) -> bool:

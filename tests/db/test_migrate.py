@@ -1,6 +1,7 @@
 """Migrations on a real server: up, down, up again, by several at once, and beside a user's own objects."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -207,9 +208,9 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> None:
         script.replace("rows are frozen", "rows are set in stone").replace(
             " as label,\n    protocol.name", " as label,\n    1 as one,\n    protocol.name"
         )
-        for script in migrate._scripts()
+        for script in migrate._files()
     ]
-    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    monkeypatch.setattr(migrate, "_files", lambda: scripts)
 
 
 def test_changed_text_is_applied_without_a_migration(
@@ -233,8 +234,8 @@ def test_changed_text_is_applied_without_a_migration(
 
 def test_broken_text_changes_nothing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     before = objects(engine)
-    scripts = [*migrate._scripts(), "create view broken as select nothing_like_this from predictions"]
-    monkeypatch.setattr(migrate, "_scripts", lambda: scripts)
+    scripts = [*migrate._files(), "create view broken as select nothing_like_this from predictions"]
+    monkeypatch.setattr(migrate, "_files", lambda: scripts)
     with pytest.raises(ProgrammingError, match="nothing_like_this"):
         upgrade(engine)
     assert objects(engine) == before
@@ -327,8 +328,8 @@ def test_views_and_functions_that_left_the_text_are_dropped(
         "create or replace view of_old as select former(1, 'a') as one, count(*) from predictions;",
     )
     with monkeypatch.context() as patch:
-        scripts = [*migrate._scripts(), *former]
-        patch.setattr(migrate, "_scripts", lambda: scripts)
+        scripts = [*migrate._files(), *former]
+        patch.setattr(migrate, "_files", lambda: scripts)
         upgrade(engine)
     with engine.connect() as connection:
         assert connection.scalar(text("select one from of_old")) == 1
@@ -344,3 +345,15 @@ def test_the_newest_revision_is_known_without_alembic():
     config = Config()
     config.set_main_option("script_location", str(migrate._folder()).replace("%", "%%"))
     assert migrate._newest() == ScriptDirectory.from_config(config).get_current_head()
+
+
+@pytest.mark.parametrize("name", ["results.py", "result_views.py"])
+def test_changed_code_of_result_views_is_another_fingerprint(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """It is read as text: a command that only asks imports no tables."""
+    before = migrate._fingerprint()
+    shutil.copytree(PROJECT / "db", tmp_path / "db", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(migrate.resources, "files", lambda package: tmp_path / package)
+    assert migrate._fingerprint() == before
+    with (tmp_path / "db" / name).open("a") as code:
+        code.write("# another column\n")
+    assert migrate._fingerprint() != before
