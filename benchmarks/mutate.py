@@ -193,8 +193,8 @@ def _sources() -> dict[str, ast.Module]:
 def _lives(tree: Tree, warm: Warm, mutant: Mutant, calls: Calls, further: float) -> bool:
     """Whether the change survives the tests that call its function, in a process that has collected them before.
 
-    And then in a process that imports the change as everybody does: compiled code has in it what it calls, and the register of
-    analyses what it was given.
+    And then in a process that imports the change as everybody does: compiled code has in it what it calls, and the register
+    of analyses what it was given.
     """
     try:
         compile(mutant.text(), mutant.file, "exec")
