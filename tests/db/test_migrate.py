@@ -348,7 +348,9 @@ def test_the_newest_revision_is_known_without_alembic():
 
 
 @pytest.mark.parametrize("name", ["results.py", "result_views.py"])
-def test_changed_code_of_result_views_is_another_fingerprint(name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_changed_code_of_result_views_is_another_fingerprint(
+    name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """It is read as text: a command that only asks imports no tables."""
     before = migrate._fingerprint()
     shutil.copytree(PROJECT / "db", tmp_path / "db", ignore=shutil.ignore_patterns("__pycache__"))

@@ -68,3 +68,11 @@ def test_a_target_and_a_prevalence_lie_between_0_and_1(two_sites, share):
             AnalysisError, match=rf"--prevalence: expected a share above 0 and below 1, found {share:g}"
         ):
             threshold(connection, "test", "x", "Effusion", "youden", prevalence=share)
+
+
+def test_another_prevalence_is_that_of_the_choice(two_sites):
+    with two_sites.engine.begin() as connection:
+        rare = threshold(connection, "test", "x", "Effusion", "sensitivity", 0.8, prevalence=0.05)
+        as_here = threshold(connection, "test", "x", "Effusion", "sensitivity", 0.8)
+    assert rare.choice.threshold == as_here.choice.threshold
+    assert rare.choice.value[2] < as_here.choice.value[2], "PPV"
