@@ -106,7 +106,9 @@ def _call(file: str, line: int) -> ast.stmt:
 
 
 def _is_compiled(node: ast.FunctionDef) -> bool:
-    return any(isinstance(each, ast.Name) and each.id == "compiled" for each in node.decorator_list)
+    return any(
+        isinstance(decorator, ast.Name) and decorator.id == "compiled" for decorator in node.decorator_list
+    )
 
 
 def _innermost(module: ast.Module, line: int) -> ast.FunctionDef | None:

@@ -59,14 +59,14 @@ def functions_that_name(
     """(file, line) of functions that use a module's constants, or constants made of these; of that file, and of others that
     import from it.
     """
-    wanted, several = set(names), [file, *_importing(sources, file)]
+    constants, several = set(names), [file, *_importing(sources, file)]
     for _ in range(3):  # constants of constants
-        wanted |= {name for other in several for name in _made_of(sources[other], wanted)}
+        constants |= {name for other in several for name in _made_of(sources[other], constants)}
     return [
         (other, node.lineno)
         for other in several
         for node in ast.walk(sources[other])
-        if isinstance(node, ast.FunctionDef) and _uses(node, wanted)
+        if isinstance(node, ast.FunctionDef) and _uses(node, constants)
     ]
 
 

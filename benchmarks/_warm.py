@@ -70,10 +70,10 @@ class _Plugin:
             child = os.fork()
             if child == 0:
                 os.setpgid(0, 0)
-                chosen = request["tests"]
-                session.items[:] = [item for item in session.items if _is_chosen(item.nodeid, chosen)]
-                order = [*request["first"], *chosen]
-                session.items.sort(key=lambda item: _place(item.nodeid, order))
+                tests = request["tests"]
+                session.items[:] = [item for item in session.items if _is_chosen(item.nodeid, tests)]
+                order = [*request["first"], *tests]
+                session.items.sort(key=lambda item: _rank(item.nodeid, order))
                 replace(self.folder, request["file"], request["text"])
                 return
             os.write(self.answer, f"{ends_well(child, request['seconds'])}\n".encode())
@@ -99,20 +99,20 @@ def _collect(tests: Sequence[str], plugin: _Plugin) -> int:
     return int(pytest.main([*options, *tests], plugins=[plugin]))
 
 
-def _is_chosen(nodeid: str, chosen: Sequence[str]) -> bool:
-    return any(nodeid == test or nodeid.startswith((f"{test}::", f"{test}[")) for test in chosen)
+def _is_chosen(nodeid: str, tests: Sequence[str]) -> bool:
+    return any(nodeid == test or nodeid.startswith((f"{test}::", f"{test}[")) for test in tests)
 
 
-def _place(nodeid: str, chosen: Sequence[str]) -> int:
-    return next(at for at, test in enumerate(chosen) if _is_chosen(nodeid, [test]))
+def _rank(nodeid: str, tests: Sequence[str]) -> int:
+    return next(at for at, test in enumerate(tests) if _is_chosen(nodeid, [test]))
 
 
 def ends_well(child: int, seconds: float) -> bool:
     """Whether a child, leader of its group, ends within so many seconds and without a fault; killed if it does not end."""
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
-        done, status = os.waitpid(child, os.WNOHANG)
-        if done:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
             return os.waitstatus_to_exitcode(status) == 0
         time.sleep(0.02)
     os.killpg(child, signal.SIGKILL)
@@ -146,9 +146,9 @@ def _renewed(key: str, value: object, before: dict[str, Any]) -> Iterator[tuple[
     """Names of the module whose value another module may have under a name."""
     if key in before and not key.startswith("__"):
         yield key, before[key]
-    named = getattr(value, "__name__", None) if isinstance(value, types.FunctionType | type) else None
-    if named is not None and named != key and named in before:
-        yield named, before[named]
+    name_of_value = getattr(value, "__name__", None) if isinstance(value, types.FunctionType | type) else None
+    if name_of_value is not None and name_of_value != key and name_of_value in before:
+        yield name_of_value, before[name_of_value]
 
 
 def _of_project(module: types.ModuleType) -> Iterator[types.ModuleType]:

@@ -135,9 +135,9 @@ class Tree:
         for file in files:
             calls.write_recording(file)
         for test in calls.tests:
-            started = time.monotonic()
+            began = time.monotonic()
             self.passes([test], math.inf, calls.recorder(test))
-            calls.seconds[test] = time.monotonic() - started
+            calls.seconds[test] = time.monotonic() - began
         for file in files:
             shutil.copy2(ROOT / file, self.folder / file)
         calls.read()
@@ -271,36 +271,36 @@ def main() -> int:
     options = parser.parse_args()
     every = changes(options.verdict, options.only)
     if options.list:
-        for file, count in sorted(Counter(each.file for each in every).items()):
+        for file, count in sorted(Counter(mutant.file for mutant in every).items()):
             print(f"{count:6d}  {file}")
         print(f"{len(every):6d}  in all")
         return 0
     whole = options.only or options.verdict
     size = 6 if options.quick else len(every) if whole else options.sample
-    chosen = random.Random(options.seed).sample(every, min(size, len(every)))[options.skip :]
+    sample = random.Random(options.seed).sample(every, min(size, len(every)))[options.skip :]
     if options.verdict and not options.quick:
-        chosen = every[options.skip :]
+        sample = every[options.skip :]
     if options.again:
-        chosen = _again(options.again.read_text(encoding="utf-8"))
-    survivors = list(_survivors(chosen, options))
+        sample = _again(options.again.read_text(encoding="utf-8"))
+    survivors = list(_survivors(sample, options))
     limit = 0.0 if options.verdict else LIMIT
-    share = len(survivors) / len(chosen)
+    share = len(survivors) / len(sample)
     if options.json:
-        told = {
+        row = {
             "id": "M1",
             "work": "changes of xray/stats and xray/analyses that no test notices",
-            "n": len(chosen),
+            "n": len(sample),
         }
         print(
             json.dumps(
-                told | {"survivors": [asdict(each) for each in survivors], "share": share, "limit": limit}
+                row | {"survivors": [asdict(mutant) for mutant in survivors], "share": share, "limit": limit}
             )
         )
     else:
-        for each in sorted(survivors, key=lambda m: (m.file, m.line)):
-            print(f"{each.file}:{each.line}: {each.before!r} → {each.after!r}")
+        for mutant in sorted(survivors, key=lambda m: (m.file, m.line)):
+            print(f"{mutant.file}:{mutant.line}: {mutant.before!r} → {mutant.after!r}")
         print(
-            f"{len(survivors)} of {len(chosen)} survive ({share:.0%}; limit {limit:.0%}; seed {options.seed})"
+            f"{len(survivors)} of {len(sample)} survive ({share:.0%}; limit {limit:.0%}; seed {options.seed})"
         )
     return int(share > limit)
 
@@ -308,14 +308,18 @@ def main() -> int:
 def _again(printed: str) -> list[Mutant]:
     """The changes that were printed as survivors, whatever line they are on now; one that is no more is left out."""
     every = mutants()
-    chosen = []
+    sample = []
     for file, line, change in re.findall(r"^(\S+\.py):(\d+): (.+)$", printed, re.M):
-        same = [each for each in every if (each.file, f"{each.before!r} → {each.after!r}") == (file, change)]
-        chosen += sorted(same, key=lambda each: abs(each.line - int(line)))[:1]
-    return chosen
+        same = [
+            mutant
+            for mutant in every
+            if (mutant.file, f"{mutant.before!r} → {mutant.after!r}") == (file, change)
+        ]
+        sample += sorted(same, key=lambda mutant: abs(mutant.line - int(line)))[:1]
+    return sample
 
 
-def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterator[Mutant]:
+def _survivors(sample: Sequence[Mutant], options: argparse.Namespace) -> Iterator[Mutant]:
     jobs, tests = options.jobs, options.tests
     _import_libraries()
     free: Queue[tuple[Tree, Warm]] = Queue()
@@ -343,10 +347,10 @@ def _survivors(chosen: Sequence[Mutant], options: argparse.Namespace) -> Iterato
             finally:
                 free.put(judges)
 
-        started = time.monotonic()
-        for number, (mutant, survives) in enumerate(zip(chosen, pool.map(one, chosen), strict=True), start=1):
+        began = time.monotonic()
+        for number, (mutant, survives) in enumerate(zip(sample, pool.map(one, sample), strict=True), start=1):
             word = "survives" if survives else "killed"
-            print(f"{number}/{len(chosen)} {time.monotonic() - started:.0f} s {word} {mutant.file}:{mutant.line} "
+            print(f"{number}/{len(sample)} {time.monotonic() - began:.0f} s {word} {mutant.file}:{mutant.line} "
                   f"{mutant.before!r} → {mutant.after!r}", file=sys.stderr, flush=True)  # fmt: skip
             if survives:
                 yield mutant
