@@ -27,7 +27,7 @@ print(sum(stats.cache_misses.values()), sum(stats.cache_hits.values()))
 """
 
 
-def started(folder: Path) -> subprocess.Popen[str]:
+def start(folder: Path) -> subprocess.Popen[str]:
     path = os.pathsep.join([str(folder), str(Path(__file__).resolve().parents[3])])
     variables = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder / "machine code")}
     process = subprocess.Popen(
@@ -40,12 +40,12 @@ def started(folder: Path) -> subprocess.Popen[str]:
 
 def test_of_processes_that_want_a_function_at_once_one_compiles_it(tmp_path: Path) -> None:
     (tmp_path / "kernel.py").write_text(KERNEL)
-    processes = [started(tmp_path) for _ in range(2)]
+    processes = [start(tmp_path) for _ in range(2)]
     for process in processes:
         assert process.stdin is not None
         process.stdin.write("go\n")
         process.stdin.flush()
     outputs = [process.communicate(timeout=120)[0].split() for process in processes]
     assert sorted(outputs) == [["0", "1"], ["1", "0"]], "misses and hits of each"
-    later, _ = started(tmp_path).communicate("go\n", timeout=120)
+    later, _ = start(tmp_path).communicate("go\n", timeout=120)
     assert later.split() == ["0", "1"]
