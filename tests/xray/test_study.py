@@ -550,11 +550,11 @@ def test_keys_of_the_study_override_those_of_the_mapping_file(tmp_path):
             "map: .*m.toml: fil: there is no such key; did you mean 'file'",
         ),
         ('map = "m.toml"\n', "[columns]\n", "map: m.toml names no table"),
-        ('map = "m.toml"\nsource = "nih"\nlabels = "x.csv"\n', "", "map is for tables of your own"),
+        ('map = "m.toml"\nsource = "nih"\nlabels = "x.csv"\n', "", "map: is for tables of your own"),
         (
             'map = "m.toml"\nphantom = { site = "alpha", patients = 10 }\n',
             "",
-            "map is for tables of your own",
+            "map: is for tables of your own",
         ),
     ],
 )

@@ -148,4 +148,4 @@ def test_the_command_compares_two_subsets(two_sites, monkeypatch):
     rows = [json.loads(line) for line in result.output.splitlines() if line.startswith("{")]
     assert {"auc_a", "auc_b", "difference", "p_holm", "sensitivity_difference"} <= set(rows[0])
     output = CliRunner().invoke(cli, [*words, "--against", WOMEN]).output
-    assert f"x: {MEN}, less {WOMEN}. Patients are the units" in output
+    assert f"x: {MEN}, minus {WOMEN}. Patients are the units" in output
