@@ -135,7 +135,9 @@ def main(quick: bool, as_json: bool, script: Path | None, rounds: int) -> None:
                 err=True,
             )
         if not as_json:
-            click.echo(f"making the program, once a model: {sides['onnxruntime'].value('program_seconds'):.1f} CPU-s")
+            click.echo(
+                f"making the program, once a model: {sides['onnxruntime'].value('program_seconds'):.1f} CPU-s"
+            )
             elsewhere(folder, pixels, size, rounds)
 
 
