@@ -12,6 +12,7 @@ import os
 import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 
 import psycopg2
@@ -191,11 +192,15 @@ def _passwords(url: URL, names: Names) -> dict[Role, str]:
     for role in ROLES:
         value = os.environ.get(f"XRAY_{role.upper()}_PASSWORD")
         if not value and url.password:
-            salt = f"xray {names.of(role)}".encode()
-            value = hashlib.scrypt(str(url.password).encode(), salt=salt, n=2**14, r=8, p=1, dklen=24).hex()
+            value = _derived(str(url.password), f"xray {names.of(role)}")
         if value:
             secrets[role] = value
     return secrets
+
+
+@cache
+def _derived(password: str, salt: str) -> str:
+    return hashlib.scrypt(password.encode(), salt=salt.encode(), n=2**14, r=8, p=1, dklen=24).hex()
 
 
 def _look(url: URL, names: Names) -> Standing:

@@ -8,7 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -19,12 +21,11 @@ from xdist.scheduler import LoadScopeScheduling
 from db.embedded import Server, acquire, stop
 from db.migrate import upgrade
 from flows import MANY
+from tests.homes import OURS, PROJECT, Home, copy_home
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 10 * 2**30
 """Bytes. A run of all tests takes up to 4 GB."""
-PROJECT = Path(__file__).resolve().parents[1]
-OURS = ("XRAY_", "PREFECT_", "MLFLOW_")
 _numbers = itertools.count()
 
 gc.set_threshold(*MANY)
@@ -49,10 +50,11 @@ class ByFile(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return next((folder for folder in SHARING if file.startswith(f"{folder}/")), file)
+        return next((scope for folder, scope in SHARING.items() if file.startswith(f"{folder}/")), file)
 
 
-SHARING = ("tests/flows/standing", "tests/flows", "tests/docs")
+SHARING = {"tests/flows/standing": "standing", "tests/flows": "demo", "tests/docs": "demo"}
+"""Folder → what its files are done together with."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
@@ -64,10 +66,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """The folders that one worker runs alone come first, so that at the end small files keep both at work."""
     if hasattr(config, "workerinput"):
-        order = [f"{folder}/" for folder in ("tests/flows", "tests/docs")]
-        items.sort(
-            key=lambda item: next((k for k, f in enumerate(order) if item.nodeid.startswith(f)), len(order))
-        )
+        items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"{folder}/" for folder in SHARING)))
 
 
 def pytest_collection_finish() -> None:
@@ -114,9 +113,36 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
-def copy_home(home: Path, target: Path) -> None:
-    """With owners and rights: files of a home of root are in part another account's."""
-    subprocess.run(["cp", "-a", home, target], check=True)
+@dataclass(frozen=True)
+class Finished:
+    """A command that has ended: on which home, what it printed, how long it took."""
+
+    home: Home
+    output: str
+    messages: str
+    seconds: float
+
+
+def timed(home: Home, *arguments: str | Path) -> Finished:
+    """Run a command to its end."""
+    began = time.monotonic()
+    process = home.run(*arguments)
+    return Finished(home, process.stdout, process.stderr, time.monotonic() - began)
+
+
+@pytest.fixture(scope="session")
+def demo_command(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """`xray demo`, run once; beside its home a copy of that, made while no server runs on it."""
+    command = timed(Home(tmp_path_factory.mktemp("folder of demo") / "xray home"), "demo")
+    stop(command.home.path)
+    copy_home(command.home.path, command.home.path.with_name("copy"))
+    return command
+
+
+@pytest.fixture(scope="session")
+def demo_copy(demo_command: Finished) -> Path:
+    """A home with the demo for tests that change it."""
+    return demo_command.home.path.with_name("copy")
 
 
 @pytest.fixture

@@ -24,8 +24,8 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from flows.standing.place import Stack
 from flows.standing.servers import HEALTH, is_well
-from tests.flows.conftest import SHELL, Home
 from tests.flows.standing.conftest import processes_of
+from tests.homes import SHELL, Home
 
 SOCKETS = ("/api/events/in", "/api/events/out", "/api/logs/out", "/api/task_runs/subscriptions/scheduled")
 STRANGERS = (

@@ -1,4 +1,4 @@
-"""Documentation as tests: the fenced blocks of a page, and an installation with a small demo study to run them in.
+"""Documentation as tests: the fenced blocks of a page, and an installation with the demo to run them in.
 
 A block is run unless the line above it is a comment that begins with "<!-- not run:" and says why.
 """
@@ -18,23 +18,10 @@ from click.testing import CliRunner
 
 from db.embedded import acquire
 from flows.cli import cli
-from tests.conftest import OURS, copy_home
+from tests.homes import OURS
 
 ROOT = Path(__file__).resolve().parents[2]
 FENCE = re.compile(r"^(?P<above>[^\n]*)\n```(?P<language>\w+)\n(?P<text>.*?)^```$", re.M | re.S)
-
-DEMO = """
-name = "phantom"
-configurations = ["each"]
-seeds = [0, 1]
-datasets = [
-    { name = "phantom-a", phantom = { site = "alpha", patients = 80, size = 32 } },
-    { name = "phantom-d", phantom = { site = "delta", patients = 80, size = 32 } },
-]
-network = { name = "small_convnet", image_size = 32 }
-training = { epochs = 2, batch_size = 16 }
-augmentation = { rotation = 0, translation = 0.03, scale = 0 }
-"""
 
 
 @dataclass(frozen=True)
@@ -99,23 +86,18 @@ def blocks() -> Callable[..., list[Block]]:
 
 
 @pytest.fixture(scope="session")
-def installation(tmp_path_factory: pytest.TempPathFactory, prepared: Path) -> Iterator[Installation]:
-    """An installation in which the demo study, made small, was run by the command line."""
+def installation(tmp_path_factory: pytest.TempPathFactory, demo_copy: Path) -> Iterator[Installation]:
+    """An installation in which the demo was run."""
     folder = tmp_path_factory.mktemp("a reader")
     program = folder / "bin" / "xray"
     program.parent.mkdir()
     program.write_text(f"#!/bin/sh\nexec '{sys.executable}' -c 'from flows.cli import main; main()' \"$@\"\n")
     program.chmod(0o755)
-    home = folder / "home"
     own = {
-        "XRAY_HOME": str(home),
+        "XRAY_HOME": str(demo_copy),
         "PYTHONPATH": str(ROOT),
         "PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}",
     }
     variables = {k: v for k, v in os.environ.items() if not k.startswith(OURS)}
-    installation_of = Installation({**variables, **own})
-    (folder / "demo.toml").write_text(DEMO)
-    copy_home(prepared, home)
-    with acquire(home):
-        installation_of.shell("xray study run demo.toml", folder)
-        yield installation_of
+    with acquire(demo_copy):
+        yield Installation({**variables, **own})

@@ -41,7 +41,7 @@ def test_the_commands_and_queries_of_the_page_run(blocks, installation, tmp_path
     for block in (block for block in blocks(PAGE, "sh") if block.run):
         if "remove" in block.text:
             (rows,) = (installation.ask(query) for query in queries)
-            assert {row["trained_on"] for row in rows} == {"phantom-a", "phantom-d", "their-model"}
+            assert {"phantom-a", "phantom-d", "their-model"} <= {row["trained_on"] for row in rows}
             by = {(row["trained_on"], row["task"]): row["auc"] for row in rows}
             assert by["their-model", "Effusion"] != by["phantom-a", "Effusion"]
         for line in block.text.splitlines():

@@ -1,13 +1,8 @@
 """The platform as a user has it: the command `xray` in processes of its own, on a home whose name has spaces."""
 
-import json
-import os
-import subprocess
-import sys
-import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,46 +14,9 @@ from sqlalchemy.pool import NullPool
 
 from db.connection import Databases, databases
 from flows.cli import main
-from tests.conftest import OURS, copy_home
+from tests.conftest import Finished, timed
+from tests.homes import PROJECT, Home, copy_home
 
-PROJECT = Path(__file__).resolve().parents[2]
-XRAY = Path(sys.executable).with_name("xray")
-
-SHELL = {
-    **dict.fromkeys(("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:9"),
-    "ALL_PROXY": "socks5://127.0.0.1:9",
-    "no_proxy": "internal.example",
-    "PREFECT_API_KEY": "of-the-cloud",
-    "PREFECT_API_AUTH_STRING": "somebody:else",
-    "PREFECT_API_SSL_CERT_FILE": "/nowhere/certificate.pem",
-    "PREFECT_CLIENT_CUSTOM_HEADERS": "{no json",
-    "PREFECT_HOME": "/nowhere/prefect",
-    "PREFECT_PROFILE": "elsewhere",
-    "PREFECT_LOGGING_LEVEL": "LOUD",
-    "PREFECT_LOGGING_SETTINGS_PATH": "/nowhere/logging.yml",
-    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "absent",
-    "PREFECT_SERVER_API_AUTH_STRING": "somebody:else",
-    "PREFECT_SERVER_CSRF_PROTECTION_ENABLED": "true",
-    "PREFECT_SERVER_API_BASE_PATH": "/elsewhere",
-    "PREFECT_API_DATABASE_CONNECTION_URL": "sqlite+aiosqlite:////nowhere/prefect.db",
-    "MLFLOW_TRACKING_URI": "http://127.0.0.1:9",
-    "MLFLOW_REGISTRY_URI": "http://127.0.0.1:9",
-    "MLFLOW_TRACKING_TOKEN": "of-the-cloud",
-    "MLFLOW_TRACKING_USERNAME": "somebody",
-    "MLFLOW_TRACKING_PASSWORD": "else",
-    "MLFLOW_EXPERIMENT_NAME": "of other work",
-    "MLFLOW_EXPERIMENT_ID": "77",
-    "MLFLOW_RUN_ID": "0123456789abcdef0123456789abcdef",
-    "MLFLOW_SERVER_ALLOWED_HOSTS": "evil.example",
-    "_MLFLOW_SERVER_ARTIFACT_ROOT": "/nowhere/artifacts",
-}
-"""The shell of a user who has Prefect, MLflow and a proxy for other work; the proxy can't reach this machine's own ports."""
-FOLDER = {
-    ".env": "PREFECT_CLIENT_MAX_RETRIES=many\nPREFECT_API_KEY=of-the-cloud\nMLFLOW_TRACKING_URI=http://127.0.0.1:9\n",
-    "prefect.toml": '[client]\nretry_jitter_factor = "some"\n',
-    "pyproject.toml": '[tool.prefect.results]\npersist_by_default = "perhaps"\n',
-}
-"""Files of that work in the folder in which the command runs; none is one that Prefect could read without an error."""
 TINY = """
 name = "tiny"
 title = "Two small synthetic hospitals"
@@ -82,47 +40,6 @@ translation = 0.04
 scale = 0
 intensity = 0.1
 """
-
-
-@dataclass(frozen=True)
-class Home:
-    """One XRAY_HOME and the command line on it."""
-
-    path: Path
-    variables: dict[str, str] = field(default_factory=SHELL.copy)
-
-    def environment(self) -> dict[str, str]:
-        """The environment of a user: nothing of this process's own settings of the platform."""
-        environment = {name: value for name, value in os.environ.items() if not name.startswith(OURS)}
-        return {**environment, "XRAY_HOME": str(self.path), "PYTHONPATH": str(PROJECT), **self.variables}
-
-    def start(self, *arguments: str | Path, **options: Any) -> "subprocess.Popen[str]":
-        """Start a command and leave it running."""
-        for name, content in FOLDER.items():
-            (self.path.parent / name).write_text(content)
-        return subprocess.Popen(
-            [XRAY, *arguments],
-            env=self.environment(),
-            cwd=self.path.parent,
-            text=True,
-            stdin=subprocess.DEVNULL,
-            **options,
-        )
-
-    def run(self, *arguments: str | Path, exit_code: int = 0, timeout: float = 900) -> Any:
-        """Run a command to its end, which must have this exit code."""
-        with self.start(*arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
-            try:
-                out, err = process.communicate(timeout=timeout)
-            except BaseException:
-                process.kill()
-                raise
-        assert process.returncode == exit_code, f"{arguments}: {process.returncode}\n{out}\n{err}"
-        return subprocess.CompletedProcess(process.args, process.returncode, out, err)
-
-    def sql(self, query: str) -> list[dict[str, Any]]:
-        """Rows of `xray sql --json`."""
-        return [json.loads(line) for line in self.run("sql", "--json", query).stdout.splitlines()]
 
 
 @dataclass(frozen=True)
@@ -171,30 +88,30 @@ Runner = Callable[..., FinishedRun]
 
 @pytest.fixture(scope="session")
 def run_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
-    """Runs a command in a new home, or a copy of one, then holds the home's server until the session ends."""
+    """Runs a study in a copy of a home, then holds the home's server until the session ends."""
     with ExitStack() as stack:
 
-        def run(
-            arguments: Sequence[str | Path], name: str, file: Path, copied: Path | None = None
-        ) -> FinishedRun:
+        def run(file: Path, name: str, copied: Path) -> FinishedRun:
             home = Home(tmp_path_factory.mktemp(f"folder of {name}") / "xray home")
-            if copied is not None:
-                copy_home(copied, home.path)
-            began = time.monotonic()
-            process = home.run(*arguments)
-            seconds = time.monotonic() - began
-            with pytest.MonkeyPatch.context() as patch:
-                patch.delenv("XRAY_DATABASE_URL", raising=False)
-                urls = stack.enter_context(databases(home.path))
-            return FinishedRun(home, file, process.stdout, process.stderr, seconds, urls)
+            copy_home(copied, home.path)
+            return hold(stack, file, timed(home, "study", "run", file))
 
         yield run
 
 
+def hold(stack: ExitStack, file: Path, command: Finished) -> FinishedRun:
+    """The study of a command that has ended, with its databases open for as long as the stack lasts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("XRAY_DATABASE_URL", raising=False)
+        urls = stack.enter_context(databases(command.home.path))
+    return FinishedRun(command.home, file, command.output, command.messages, command.seconds, urls)
+
+
 @pytest.fixture(scope="session")
-def demo(run_study: Runner) -> FinishedRun:
+def demo(demo_command: Finished) -> Iterator[FinishedRun]:
     """`xray demo`, run once. Whatever changes its home belongs in a study of its own."""
-    return run_study(["demo"], "demo", PROJECT / "studies" / "phantom.toml")
+    with ExitStack() as stack:
+        yield hold(stack, PROJECT / "studies" / "phantom.toml", demo_command)
 
 
 @pytest.fixture(scope="session")
@@ -214,7 +131,7 @@ def tiny_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def tiny(run_study: Runner, tiny_file: Path, prepared: Path) -> FinishedRun:
     """The tiny study, run to its end undisturbed."""
-    return run_study(["study", "run", tiny_file], "tiny", tiny_file, prepared)
+    return run_study(tiny_file, "tiny", prepared)
 
 
 @pytest.fixture

@@ -22,7 +22,8 @@ from sqlalchemy.pool import NullPool
 from db.embedded import Server, acquire
 from flows import clusters
 from flows.pool import Pool, result
-from tests.flows.conftest import PROJECT, TINY, Home
+from tests.flows.conftest import TINY
+from tests.homes import PROJECT, Home
 from xray.errors import XrayError
 from xray.settings import Cluster, cluster
 

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 from safetensors import safe_open
 
-from tests.flows.conftest import OURS, PROJECT
+from tests.homes import OURS, PROJECT
 from xray.analyses.run import ANALYSES
 from xray.tasks import TASKS
 

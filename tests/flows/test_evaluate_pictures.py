@@ -15,7 +15,8 @@ from PIL import Image
 from sklearn.metrics import roc_auc_score
 
 from flows.cli.intervene import KINDS
-from tests.flows.conftest import Home, Typed
+from tests.flows.conftest import Typed
+from tests.homes import Home
 from xray.pixels import changes
 
 onnx = pytest.importorskip("onnx")

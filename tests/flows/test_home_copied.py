@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from db.embedded.folder import Folder, is_held
-from tests.flows.conftest import Home
+from tests.homes import Home
 
 STUDY = """
 name = "one"

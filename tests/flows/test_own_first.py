@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flows.conftest import Home
 from tests.flows.test_evaluate_pictures import CARD, write_network
+from tests.homes import Home
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # a study's run of its own
 

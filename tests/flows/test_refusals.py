@@ -20,7 +20,7 @@ from db.errors import ServerError
 from flows import refusals
 from flows.refusals import sentence
 from flows.retry import can_pass
-from tests.flows.conftest import XRAY
+from tests.homes import XRAY
 from xray.errors import ImageError
 
 

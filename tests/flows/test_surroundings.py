@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from flows.surroundings import cleaned
-from tests.flows.conftest import SHELL
+from tests.homes import SHELL
 
 
 def test_variables_of_the_shells_prefect_and_mlflow_are_removed():

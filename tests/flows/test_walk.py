@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from tests.flows.conftest import Home
 from tests.flows.test_evaluate_pictures import CARD, write_network
+from tests.homes import Home
 from tests.xray.pixels.test_decode import dicom_file
 
 N = 60

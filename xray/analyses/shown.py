@@ -73,6 +73,8 @@ def drawn_in_turn(connection: Connection, make: Make, analyses: Sequence[Analysi
 
 def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawing]:
     """As `drawn_in_turn`, on all cores (`parallel.in_processes`); each reads, by its own connection, what is committed."""
+    from xray.report import figures  # noqa: F401  # once, and not in each process
+
     url = connection.engine.url
 
     def apart(analysis: Analysis) -> Drawing | None:

@@ -69,6 +69,7 @@ _SETTINGS: Final[dict[str, Any]] = {
     "axes.edgecolor": SOFT,
     "axes.labelcolor": INK,
     "axes.linewidth": 0.6,
+    "axes.titley": 1.0,  # no search for a place above tick labels, which are never on top
     "hatch.linewidth": 0.7,
     "text.parse_math": False,  # a "$" in a name is a dollar
     "svg.hashsalt": "xray",

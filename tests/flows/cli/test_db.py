@@ -18,7 +18,8 @@ from db.embedded import acquire, status, stop
 from db.embedded.cluster import installations
 from db.store import read_logits
 from db.upkeep.dump import content, engine_of
-from tests.flows.conftest import FinishedRun, Home
+from tests.flows.conftest import FinishedRun
+from tests.homes import Home
 from xray.learning.evaluate import evaluate
 from xray.learning.tracking import Tracker
 from xray.pixels.cache import PIXELS

@@ -15,7 +15,8 @@ import pytest
 from playwright.sync_api import Browser, Page
 
 from tests.flows.browser import headless
-from tests.flows.conftest import FinishedRun, Home
+from tests.flows.conftest import FinishedRun
+from tests.homes import Home
 
 COLON = re.compile(r"explorer: (http://\S+)")
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import make_url
 from flows.standing.api import Api
 from flows.standing.place import Stack as StackFolder
 from flows.standing.place import client_environment
-from tests.flows.conftest import Home
+from tests.homes import Home
 
 
 @dataclass(frozen=True)
