@@ -9,6 +9,7 @@ import os
 import socket
 import sys
 from typing import Any
+from urllib.parse import urlsplit
 
 from prefect.task_runners import TaskRunner
 
@@ -31,8 +32,14 @@ LOST = frozenset(
 """Names of errors by which a cluster says that it has given up a task whose workers died, one after the other."""
 
 
+ANSWERS = 10.0
+"""Seconds in which the cluster's port must take a connection."""
+
+
 def cluster_runner(address: Cluster) -> TaskRunner[Any]:
-    """Prefect's runner of tasks on a cluster. Raises `XrayError` where its extra, or what its workers share, is missing."""
+    """Prefect's runner of tasks on a cluster. Raises `XrayError` where its extra, or what its workers share, is missing, or
+    nothing listens there.
+    """
     url = os.environ.get("XRAY_DATABASE_URL")
     own = url is not None and is_embedded(home_path(), url)
     missing = [name for name in SHARED if not os.environ.get(name) or (own and name == "XRAY_DATABASE_URL")]
@@ -50,14 +57,27 @@ def cluster_runner(address: Cluster) -> TaskRunner[Any]:
         if address.kind == "dask":
             from prefect_dask import DaskTaskRunner
 
+            _check_reachable(address)
             return DaskTaskRunner(address=f"tcp://{address.address}")
         from prefect_ray import RayTaskRunner
 
+        _check_reachable(address)
         logging.getLogger("ray.client_builder").setLevel(logging.WARNING)
         return RayTaskRunner(address=f"ray://{address.address}", init_kwargs={"log_to_driver": False})
     except ImportError:
         raise XrayError(
             f"{TASK_RUNNER} needs the extra {address.kind}: pip install 'xray[{address.kind}]'"
+        ) from None
+
+
+def _check_reachable(address: Cluster) -> None:
+    """Ask whether anything listens there, which the clusters' own clients take minutes and many lines to find out."""
+    place = urlsplit(f"//{address.address}")
+    try:
+        socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=ANSWERS).close()
+    except OSError as error:
+        raise XrayError(
+            f"{TASK_RUNNER}: no {address.kind.capitalize()} cluster answers at {address.address}: {error}"
         ) from None
 
 

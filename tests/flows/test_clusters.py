@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import boto3
@@ -74,6 +75,19 @@ def test_a_cluster_needs_shared_databases_and_artifacts_and_its_extra(monkeypatc
     monkeypatch.setenv("PREFECT_API_URL", "http://10.0.0.1:4200/api")
     monkeypatch.setitem(sys.modules, "prefect_dask", None)
     with pytest.raises(XrayError, match=r"pip install 'xray\[dask\]'"):
+        Pool(1).duplicate()
+
+
+@pytest.mark.parametrize("kind", ["dask", "ray"])
+def test_a_cluster_that_does_not_answer_is_named_with_its_address(kind, monkeypatch, free_port):
+    monkeypatch.setenv("XRAY_TASK_RUNNER", f"{kind}://127.0.0.1:{free_port}")
+    monkeypatch.setenv("XRAY_DATABASE_URL", "postgresql://server/xray")
+    monkeypatch.setenv("XRAY_ARTIFACTS", "s3://bucket/artifacts")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4200/api")
+    runner = SimpleNamespace(DaskTaskRunner=None, RayTaskRunner=None)
+    monkeypatch.setitem(sys.modules, f"prefect_{kind}", runner)
+    words = f"XRAY_TASK_RUNNER: no {kind.capitalize()} cluster answers at 127.0.0.1:{free_port}: .*refused"
+    with pytest.raises(XrayError, match=words):
         Pool(1).duplicate()
 
 
@@ -297,7 +311,8 @@ def ray_workers(processes: Any, ports: Any, variables: dict[str, str], folder: P
     log = folder / "head.log"
     ray = [sys.executable, "-c", "from ray.scripts.scripts import main; main()", "start", "--block"]
     local = ["--disable-usage-stats", "--node-ip-address", "127.0.0.1", "--object-store-memory", 10**8]
-    quiet = {"RAY_memory_monitor_refresh_ms": "0"}
+    # the head forks beside threads of gRPC, whose fork handlers then end the child at times ("Check failed: ... KICKED")
+    quiet = {"RAY_memory_monitor_refresh_ms": "0", "GRPC_ENABLE_FORK_SUPPORT": "0"}
     command = ["--head", "--port", head, "--ray-client-server-port", client, "--num-cpus", 0]
     temporary = ["--include-dashboard", "false", "--temp-dir", f"/tmp/ray-{os.getpid()}"]
     processes([*ray, *command, *temporary, *local], log, **dict.fromkeys(clusters.SHARED, ""), **quiet)

@@ -14,7 +14,7 @@ from sqlalchemy import text
 from statsmodels.stats.proportion import proportion_confint
 
 from flows.cli import cli
-from xray.analyses import results
+from xray.analyses import results, shown
 from xray.errors import XrayError
 from xray.evaluate import Site, evaluate, model_name
 from xray.plan import progress
@@ -61,6 +61,12 @@ def call(*words: str | Path):
     if result.exception:
         raise result.exception
     return result
+
+
+@pytest.fixture
+def without_figures(monkeypatch):
+    """What takes most of an evaluation's time is left out, where only numbers and sentences are looked at."""
+    monkeypatch.setattr(shown, "_figure", lambda part: None)
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
@@ -112,6 +118,7 @@ def test_two_vendors_are_evaluated_at_one_hospital(run, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
+@pytest.mark.usefixtures("without_figures")
 def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
     home = tmp_path / "home"
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
@@ -135,6 +142,7 @@ def test_a_second_call_adds_models_and_hospitals(engine, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
+@pytest.mark.usefixtures("without_figures")
 def test_a_protocol_may_take_one_image_of_each_patient(engine, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     evaluate(
@@ -166,6 +174,7 @@ def test_a_missing_option_is_a_usage_error(tmp_path, words, message):
     assert message in result.stderr
 
 
+@pytest.mark.usefixtures("without_figures")
 def test_a_registered_dataset_needs_no_labels(run, tmp_path):
     labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
     run("evaluate", a, "--labels", labels, "--site", "ours", "--json")
@@ -176,6 +185,7 @@ def test_a_registered_dataset_needs_no_labels(run, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
+@pytest.mark.usefixtures("without_figures")
 def test_models_are_compared_with_their_scores_at_a_reference(run, tmp_path):
     labels, (a,) = write_site(tmp_path / "ours", 1, "a")
     reference_labels, (reference,) = write_site(tmp_path / "nih", 2, "a")
@@ -263,6 +273,7 @@ def through_pipeline(run, listed: Path) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
+@pytest.mark.usefixtures("without_figures")
 def test_declared_operating_points_are_used(run, database, engine, tmp_path):
     labels, (a, b) = write_site(tmp_path / "ours", 1, "a", "b")
     words = ("evaluate", a, b, "--labels", labels, "--site", "ours", "--protocol", "external-first")
@@ -301,6 +312,7 @@ def test_declared_operating_points_are_used(run, database, engine, tmp_path):
 
 
 @pytest.mark.filterwarnings("ignore:The Result.tuples")
+@pytest.mark.usefixtures("without_figures")
 def test_a_hospitals_own_tables_give_the_same_aucs_as_clean_ones(run, database, engine, tmp_path):
     labels, (scores,) = write_site(tmp_path / "ours", 1, "a")
     words, truth, stored_scores = {1: "ja", 0: "nein"}, pd.read_csv(labels), pd.read_csv(scores)

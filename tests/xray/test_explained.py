@@ -11,7 +11,8 @@ from scipy.special import logit
 from sqlalchemy import text
 
 from tests.conftest import copy_template
-from tests.xray.test_evaluate import N, call, run, write_site  # noqa: F401  (a fixture)
+from tests.xray.test_evaluate import N, call, run, without_figures, write_site  # noqa: F401  (fixtures)
+from xray.analyses import shown
 
 pytestmark = pytest.mark.filterwarnings("ignore:The Result.tuples")
 
@@ -31,6 +32,7 @@ def once(server, _template, tmp_path_factory):
         patch.setenv("XRAY_DATABASE_URL", url.replace("+psycopg2", ""))
         patch.setenv("XRAY_HOME", str(folder / "home"))
         patch.setenv("XRAY_COMMAND", "xray evaluate 'vendor.csv'")
+        patch.setattr(shown, "_figure", lambda part: None)  # most of the time, and not looked at
         call(*words, "--scores-map", folder / "scores.toml", "--threshold", "Effusion=40")
         call("recalibrate", "vendor", "--task", "Effusion", "--method", "logistic", "--study", "evaluation")
     return url, file, pd.read_csv(labels), scores
@@ -132,7 +134,7 @@ def test_scores_without_recorded_files_say_so(judged, engine):
     assert "first imported at a time not on record" in run("provenance", "vendor").stdout
 
 
-def test_synonyms_are_distinguished_from_equal_names(run, tmp_path):  # noqa: F811
+def test_synonyms_are_distinguished_from_equal_names(run, without_figures, tmp_path):  # noqa: F811
     labels, (file,) = write_site(tmp_path / "theirs", 2, "another")
     pd.read_csv(file).rename(columns={"Effusion": "pleural effusion"}).to_csv(file, index=False)
     run("evaluate", file, "--labels", labels, "--site", "theirs")
