@@ -19,7 +19,7 @@ from db.logs import about
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.current import stored_cells
-from xray.analyses.steps import compute_stale, compute_within
+from xray.analyses.steps import Storing, compute_stale, compute_within
 from xray.analyses.stored import load_study
 from xray.analyses.work import PartialWork, Work
 from xray.errors import AnalysisError
@@ -79,8 +79,8 @@ def run(engine: Engine, study_name: str, analyses: Sequence[Analysis]) -> dict[s
         works = [Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in analyses]
         stale = [work for work in works if work.is_stale]
         if stale:
-            with ThreadPoolExecutor(1) as storing:
-                compute_stale(engine, connection, study, stale, storing)
+            with _storing(engine) as storing:
+                compute_stale(connection, study, stale, storing)
     return {work.analysis.name: work in stale for work in works}
 
 
@@ -105,8 +105,8 @@ def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]
                 parts.append(PartialWork(connection, study, analysis, analysis.partial, dataset))
         stale = [part for part in parts if part.is_stale]
         if stale:
-            with ThreadPoolExecutor(1) as storing:
-                compute_within(engine, connection, study, stale, dataset, storing)
+            with _storing(engine) as storing:
+                compute_within(connection, study, stale, dataset, storing)
     names = {part.analysis.name for part in stale}
     return {analysis.name: analysis.name in names for analysis in ANALYSES}
 
@@ -120,6 +120,12 @@ def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
         keys = {key for work in works if work.is_stale for key in work.stale}
         whole = any(work.analysis.partial is not None for work in works if work.is_stale)
         return [dataset for dataset in study.cohorts if whole or any(key[:1] == (dataset,) for key in keys)]
+
+
+@contextmanager
+def _storing(engine: Engine) -> Iterator[Storing]:
+    with engine.connect() as connection, ThreadPoolExecutor(1) as thread:
+        yield Storing(connection, thread)
 
 
 @contextmanager

@@ -4,10 +4,10 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Executor, Future
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection
 
 from xray.analyses.cells import Key
 from xray.analyses.home import points_at_home
@@ -17,8 +17,24 @@ from xray.analyses.work import PartialWork, Work
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True)
+class Storing:
+    """A thread that stores what was computed, while the next is, and its connection, which no other thread uses."""
+
+    connection: Connection
+    thread: Executor
+
+    def submit(self, work: Work | PartialWork, keys: Sequence[Key], rows: list[Any]) -> Future[None]:
+        """Store what was made of some cells, in a transaction of its own, after what was submitted before."""
+        return self.thread.submit(self._store, work, keys, rows)
+
+    def _store(self, work: Work | PartialWork, keys: Sequence[Key], rows: list[Any]) -> None:
+        with self.connection.begin():
+            work.store(self.connection, keys, rows)
+
+
 def compute_stale(
-    engine: Engine, connection: Connection, study: StoredStudy, works: Sequence[Work], storing: Executor
+    connection: Connection, study: StoredStudy, works: Sequence[Work], storing: Storing
 ) -> None:
     """Compute and store the stale cells of some analyses. Raises the first error that one of them met."""
     joins = [
@@ -27,7 +43,7 @@ def compute_stale(
         if work.analysis.partial is not None
     ]
     alone = [work for work in works if work.analysis.partial is None]
-    steps = _begun(engine, connection, study, [*alone, *(partial for _, partial in joins)], storing)
+    steps = _begun(connection, study, [*alone, *(partial for _, partial in joins)], storing)
     for dataset in study.cohorts:
         steps.of_cohort(dataset)
     steps.of_several()
@@ -37,30 +53,28 @@ def compute_stale(
 
 
 def compute_within(
-    engine: Engine,
     connection: Connection,
     study: StoredStudy,
     parts: Sequence[Work | PartialWork],
     dataset: str,
-    storing: Executor,
+    storing: Storing,
 ) -> None:
     """Compute and store the stale cells of one test cohort. Raises the first error that an analysis met."""
-    steps = _begun(engine, connection, study, parts, storing)
+    steps = _begun(connection, study, parts, storing)
     steps.of_cohort(dataset)
     steps.finish()
 
 
 def _begun(
-    engine: Engine,
     connection: Connection,
     study: StoredStudy,
     parts: Sequence[Work | PartialWork],
-    storing: Executor,
+    storing: Storing,
 ) -> "_Steps":
     check_columns(connection, study, {column for work in parts for column in work.analysis.columns})
     at_home = {name for work in parts if work.unit.at_home for name in _names(study, work)}
     study = replace(study, whole=Whole(points_at_home(connection, study, at_home)))
-    return _Steps(engine, connection, study, parts, storing)
+    return _Steps(connection, study, parts, storing)
 
 
 def _names(study: StoredStudy, work: Work | PartialWork) -> set[str]:
@@ -75,13 +89,12 @@ class _Steps:
 
     def __init__(
         self,
-        engine: Engine,
         connection: Connection,
         study: StoredStudy,
         works: Sequence[Work | PartialWork],
-        storing: Executor,
+        storing: Storing,
     ) -> None:
-        self._engine, self._connection, self._study, self._storing = engine, connection, study, storing
+        self._connection, self._study, self._storing = connection, study, storing
         self._works = works
         self._prepared: dict[str, tuple[Any, ...]] = {}
         self._begun: set[str] = set()
@@ -167,13 +180,7 @@ class _Steps:
         return replace(self._study, whole=replace(whole, keys=frozenset(keys)))
 
     def _store(self, work: Work | PartialWork, keys: Sequence[Key], rows: list[Any]) -> None:
-        """Store what was made of some cells, while the next are computed."""
-
-        def store() -> None:
-            with self._engine.begin() as connection:
-                work.store(connection, keys, rows)
-
-        self._stored.append((work, self._storing.submit(store)))
+        self._stored.append((work, self._storing.submit(work, keys, rows)))
 
     def _log(self, work: Work | PartialWork) -> None:
         name = work.analysis.name
