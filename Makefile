@@ -3,6 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 INSTALLER ?= uv
+# benchmarks that read rows of others from a folder, which is named on their command line
+OF_ROWS := attainable|fit_posterior|left_out|pipelines|rereads
 
 .PHONY: install demo test test-slow lint format bench clean
 
@@ -35,7 +37,7 @@ format: $(INSTALLED)
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED)
-	missed=; for name in $$(ls benchmarks | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p'); do \
+	missed=; for name in $$(ls benchmarks | sed -n 's/^\([a-z][a-z_]*\)\.py$$/\1/p' | grep -vxE '$(OF_ROWS)'); do \
 	  $(BIN)/python -m benchmarks.$$name || missed="$$missed $$name"; done; \
 	test -z "$$missed" || { echo "these did not reach what they ask for:$$missed"; exit 1; }
 

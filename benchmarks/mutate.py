@@ -330,13 +330,13 @@ def _survivors(sample: Sequence[Mutant], options: argparse.Namespace) -> Iterato
             calls.load(options.calls.read_text(encoding="utf-8"))
         else:
             tree.record(calls)
+            if options.calls:
+                options.calls.write_text(calls.dump(), encoding="utf-8")
             if not tree.passes(tests):
                 raise SystemExit(
                     (Path(folder) / "0.log").read_text(errors="replace")[-3000:]
                     + "\nthe tests fail unchanged"
                 )
-            if options.calls:
-                options.calls.write_text(calls.dump(), encoding="utf-8")
         for number in range(jobs):
             free.put((Tree(Path(folder) / str(number + 1)), Warm(tree.folder, tests, _verdict.warm_up)))
 

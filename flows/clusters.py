@@ -72,9 +72,9 @@ def cluster_runner(address: Cluster) -> TaskRunner[Any]:
 
 def _check_reachable(address: Cluster) -> None:
     """Ask whether anything listens there, which the clusters' own clients take minutes and many lines to find out."""
-    place = urlsplit(f"//{address.address}")
+    split = urlsplit(f"//{address.address}")
     try:
-        socket.create_connection((str(place.hostname), int(place.port or 0)), timeout=ANSWERS).close()
+        socket.create_connection((str(split.hostname), int(split.port or 0)), timeout=ANSWERS).close()
     except OSError as error:
         raise XrayError(
             f"{TASK_RUNNER}: no {address.kind.capitalize()} cluster answers at {address.address}: {error}"
