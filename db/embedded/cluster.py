@@ -58,6 +58,11 @@ SETTINGS: Final = {
 }
 """For two cores and bulk loads. Nothing here weakens durability. `ALTER SYSTEM` overrides it."""
 
+OWN_PASSWORDS: Final = "scram_iterations=1"
+"""For passwords that we have drawn: 192 random bits can't be guessed, and stretching them is most of a connection's cost."""
+OWN_PASSWORDS_FROM: Final = 16
+"""The first major version with that setting."""
+
 ACCESS: Final = "local all all scram-sha-256\nhost all all 127.0.0.1/32 scram-sha-256\n"
 
 
@@ -155,6 +160,7 @@ def initialise(folder: Folder, installation: Installation, launcher: Launcher, l
                     "--locale=C",
                     "--data-checksums",
                     "--no-instructions",
+                    *([f"--set={OWN_PASSWORDS}"] if installation.major >= OWN_PASSWORDS_FROM else []),
                 ],
                 descriptors=(*data.descriptors, *pwfile.descriptors, lock),
             )

@@ -34,12 +34,16 @@ def bootstrap(home: Path, server: Server) -> Mapping[Role, str]:
     """
     import psycopg2
 
+    from db.embedded.cluster import OWN_PASSWORDS, OWN_PASSWORDS_FROM
+
     try:
         with closing(psycopg2.connect(server.url("postgres", driver=""))) as connection:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 cursor.execute("select pg_advisory_lock(hashtext('xray roles'))")
                 secret = passwords(home) or _write_passwords(Folder.of(home))
+                if connection.server_version >= OWN_PASSWORDS_FROM * 10_000:
+                    cursor.execute(f"set {OWN_PASSWORDS}")
                 make_roles(cursor, NAMES, secret)
                 for database in ("postgres", "template1"):
                     cursor.execute(f"revoke all on database {database} from public")
