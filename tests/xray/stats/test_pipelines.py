@@ -173,3 +173,12 @@ def test_a_class_that_was_not_drawn_is_not_called_unlike() -> None:
     labels = np.column_stack([np.r_[np.ones(10), np.zeros(90)], np.r_[np.zeros(50), np.ones(50)]])
     sampled = np.arange(100) < 10
     assert representative(labels, 0, sampled)
+
+
+def test_images_without_a_label_of_the_finding_are_of_neither_class() -> None:
+    """They are not drawn, and what else they have says nothing of those that are."""
+    own = np.r_[np.tile([1.0, 0.0], 100), np.full(200, np.nan)]
+    labels = np.column_stack([own, np.r_[np.zeros(200), np.ones(200)]])
+    labels[:20, 1] = 1
+    sampled = (np.arange(400) < 200) & (np.arange(400) % 4 < 2)
+    assert representative(labels, 0, sampled)
