@@ -57,6 +57,15 @@ def prepare(databases: Databases, programs: Sequence[Program]) -> None:
             )
 
 
+def has_tables(databases: Databases, program: Program) -> bool:
+    """Whether the program has any tables, of whatever version. False where its database can't be reached, too."""
+    try:
+        with _connect(_libpq(databases, program)) as connection:
+            return bool(connection.scalar(text("select to_regclass('alembic_version') is not null")))
+    except OperationalError:
+        return False
+
+
 def _reason(output: str) -> str:
     """What a migration that failed says last, in one line."""
     if 'permission denied to create extension "pg_trgm"' in output:

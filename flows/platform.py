@@ -9,7 +9,7 @@ from pathlib import Path
 
 from db import logs
 from db.connection import Databases, databases
-from flows.migrations import prepare
+from flows.migrations import has_tables, prepare
 from flows.standing import servers
 from flows.standing.place import client_environment, this_stack
 from flows.surroundings import SILENT
@@ -28,7 +28,7 @@ def storage() -> Iterator[Databases]:
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
     _log.debug("home %s", home)
     with databases(home) as store, environment({"XRAY_DATABASE_URL": store.psql()}):
-        if is_long((home / settings.ARTIFACTS).as_uri()):  # for which MLflow's own tables are too narrow
+        if is_long((home / settings.ARTIFACTS).as_uri()) and has_tables(store, "mlflow"):  # too narrow, if MLflow made them
             prepare(store, ("mlflow",))
         settle(store.engine(), store.mlflow, home, own=own)
         yield store

@@ -141,6 +141,22 @@ def test_an_image_inserted_without_registration_has_a_patient_and_is_its_own_ori
             identities(connection, 77)
 
 
+def test_images_inserted_without_registration_never_read_the_whole_table(rows: Rows) -> None:
+    """The first plan is of an empty table, and lasts as long as the connection."""
+    site = rows.site("here")
+    statement = (
+        "insert into image (site_id, name, patient) select :site, :block || n, :block || n / 2"
+        " from generate_series(1, 300) as n"
+    )
+    scans = "select seq_scan from pg_stat_xact_user_tables where relname = 'image'"
+    with rows.engine.begin() as connection:
+        before = connection.scalar(text(scans))
+        for block in ("a", "b"):
+            connection.execute(text(statement), {"site": site, "block": block})
+        assert connection.scalar(text(scans)) == before
+    assert ask(rows.engine, "select count(distinct patient_id) from image") == [(302,)]
+
+
 def test_an_image_with_two_names_is_shown_under_both(rows: Rows) -> None:
     """The view shows each dataset's image as the first name of its picture."""
     site = rows.site("here")

@@ -16,12 +16,14 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from flows.migrations import NOTED
+from db.connection import owned
+from flows.migrations import NOTED, has_tables
 from flows.platform import prefect_api, storage
 from flows.standing import servers
 from flows.standing.place import Stack
 from flows.standing.servers import running
 from xray.errors import XrayError
+from xray.learning.tracking import migrate
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -52,6 +54,24 @@ def test_the_prefect_api_of_the_environment_is_used(own_home, monkeypatch):
     with storage() as urls, prefect_api(urls) as url:
         assert url == "http://prefect.example/api"
     assert not (own_home / "prefect").exists()
+
+
+def test_a_long_home_does_not_wait_for_mlflows_tables_and_widens_them_where_they_are(own_home, monkeypatch):
+    home = own_home / ("a long name " * 8)
+    home.mkdir()
+    monkeypatch.setenv("XRAY_HOME", str(home))
+    width = text(
+        "select character_maximum_length from information_schema.columns"
+        " where table_schema = current_schema and table_name = 'runs' and column_name = 'artifact_uri'"
+    )
+    with storage() as urls:
+        assert not has_tables(urls, "mlflow")
+        with owned(home) as owner:
+            migrate(owner.mlflow)
+        with create_engine(urls.mlflow, poolclass=NullPool).connect() as connection:
+            assert connection.scalar(width) == 200, "as MLflow makes them"
+    with storage() as urls, create_engine(urls.mlflow, poolclass=NullPool).connect() as connection:
+        assert connection.scalar(width) == 1000
 
 
 def test_a_server_that_ends_says_why(own_home):

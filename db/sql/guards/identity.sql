@@ -1,7 +1,8 @@
 -- Guard: an image that is inserted without who and what it shows is taken for a new picture, of the patient of its name at its
--- site. Registration says both itself, and finds what is one (sql/queries/put_images.sql, merge_pictures.sql).
+-- site. Registration says both itself, and finds what is one (sql/queries/put_images.sql, merge_pictures.sql). The plan of a look at
+-- the patient's other images is made when there are none, and then reading all of them would seem as cheap as the index.
 
-create or replace function guard_identity() returns trigger language plpgsql as $$
+create or replace function guard_identity() returns trigger language plpgsql set enable_seqscan = off as $$
 declare
     who text := coalesce('patient ' || new.patient, 'image ' || new.name);
 begin
