@@ -9,10 +9,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, roc_auc_score
 
+from tests.flows.browser import LOOKS, grave
 from tests.flows.explore.conftest import Explorer, tab
 
 CELL = "/cell?model=tiny.tiny-a&dataset=tiny-d&task=Infiltration"
@@ -229,15 +229,13 @@ PAGES = {
 }
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_every_page_is_accessible(browser: Browser, explorer: Explorer, scheme: str) -> None:
-    tested = tab(browser, explorer, color_scheme=scheme)
+@pytest.mark.parametrize("look", LOOKS)
+def test_every_page_is_accessible(browser: Browser, explorer: Explorer, look: str) -> None:
+    tested = tab(browser, explorer, color_scheme=look)
     for name, address in PAGES.items():
         tested.open(f"{explorer.address}{address}")
         tested.page.locator("details").evaluate_all("all => all.forEach((each) => { each.open = true })")
-        violations = Axe().run(tested.page).response["violations"]
-        grave = [violation for violation in violations if violation["impact"] in ("serious", "critical")]
-        assert [(violation["id"], violation["nodes"][0]["html"]) for violation in grave] == [], name
+        assert grave(tested.page) == [], name
     assert tested.messages == []
     tested.page.context.close()
 
