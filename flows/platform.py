@@ -28,9 +28,8 @@ def storage() -> Iterator[Databases]:
     home, own = settings.home(), not os.environ.get("XRAY_DATABASE_URL")
     _log.debug("home %s", home)
     with databases(home) as store, environment({"XRAY_DATABASE_URL": store.psql()}):
-        if is_long((home / settings.ARTIFACTS).as_uri()) and has_tables(
-            store, "mlflow"
-        ):  # too narrow, if MLflow made them
+        is_tight = is_long((home / settings.ARTIFACTS).as_uri())
+        if is_tight and has_tables(store, "mlflow"):  # too narrow, if MLflow made them
             prepare(store, ("mlflow",))
         settle(store.engine(), store.mlflow, home, own=own)
         yield store
