@@ -384,7 +384,7 @@ def _beside(columns: dict[str, FloatArray], n: int) -> dict[str, FloatArray]:
     table = np.array([columns[name] for name in names]).reshape(len(names), n)
     medians, sizes = np.full(table.shape, np.nan), np.full(table.shape, np.nan)
     if n > 1:
-        complete = ~np.isnan(table).any(axis=1)
+        complete = np.isfinite(table).all(axis=1)  # infinity times nothing is not a number
         medians[complete] = medians_of_others(table[complete])
         sizes[complete] = np.sqrt(table[complete] ** 2 @ (1 - np.eye(n)) / (n - 1))
         for row in np.flatnonzero(~complete):

@@ -57,6 +57,19 @@ def test_evidence_beside_a_finding_comes_from_the_other_findings():
             assert columns[f"others' size of {name}"][k] == pytest.approx(np.sqrt(np.mean(others**2)))
 
 
+def test_a_finding_that_ranks_without_a_fault_keeps_the_evidence_of_the_others():
+    """Its loss at equal case mix is an infinity of its standard error; infinity times nothing is not a number."""
+    a, b = (
+        replace(of, scores=np.where([True, False, False], 100 * of.labels + of.scores, of.scores))
+        for of in pair(2)
+    )
+    columns = gather(a, b).columns
+    assert np.isinf(columns["co-labels a z"]).tolist() == [True, False, False]
+    others = columns["co-labels a z"][1:]
+    assert columns["others' co-labels a z"][0] == pytest.approx(others.mean())
+    assert columns["others' size of co-labels a z"][0] == pytest.approx(np.sqrt(np.mean(others**2)))
+
+
 def test_one_finding_alone_has_no_controls():
     a, b = pair(3)
     alone = gather(

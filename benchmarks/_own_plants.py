@@ -1,0 +1,272 @@
+"""What each cause would look like in A's own scores: changes planted in copies of A, whose truth is therefore known.
+
+A's patients are drawn twice, with replacement. The first draw is A again. In the second none, one or two things are changed:
+    image        every score gets noise, its own or one that findings share; or pictures are lost, findings read as each
+                 other, noise grows with the score, ranks turn round; and any monotone change of the scale on top
+    population   patients come by severity, by health, by a covariate, by another finding, or by what scores have in common
+    prevalence   one class comes more rarely, of one finding or of each
+    label        errors of the hand, a broader or narrower rule (in part by severity), another threshold, another finding too
+Severity is what the score says of it, and noise of its own. No picture is draws. What a change costs is known of all of A's
+images, and counts by the definitions of `_truth`.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit
+
+from benchmarks._truth import CAUSES, Flags, Floats, Mixture, truth
+from xray.stats.evidence import Site
+
+NUMBER: Final = (0.12, 0.55, 0.33)
+"""Chance that none, one or two causes are planted."""
+RAREST: Final = 0.02
+"""Chance to come of those who come least, against those who come most."""
+MOST: Final = 8
+"""Patients drawn for B are at most as many times A's: of the rarest there are no more."""
+
+Ints = NDArray[np.int64]
+Draws = np.random.Generator
+
+
+@dataclass(frozen=True)
+class Planted:
+    """Of A's images: scores (n, n_tasks) at B; weight (n,), how likely an image comes; calls (n, n_tasks), that it is called
+    positive, NaN without a label. pictures: whether scores were changed."""
+
+    scores: Floats
+    weight: Floats
+    calls: Floats
+    pictures: bool
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two sites, and by task which of `CAUSES` count (n_tasks, 4)."""
+
+    a: Site
+    b: Site
+    counts: Flags
+
+
+def pairs(site: Site, images: int, seed: int, n: int) -> Iterator[Pair]:
+    """n pairs of copies of a site, the second of about so many images. The first n of a seed are always the same."""
+    for number in range(n):
+        rng = np.random.default_rng([seed, number])
+        planted = plant(site, rng)
+        counts = count(site, planted)
+        patients = np.unique(site.patients).size
+        at_a, draw_a = _copied(site.patients, patients, rng)
+        come = planted.weight / planted.weight.max()
+        draws = int(np.ceil(images / (len(come) / patients * come.mean())))
+        at_b, draw_b = _copied(site.patients, max(1, min(draws, MOST * patients)), rng)
+        comes = rng.random(at_b.size) < come[at_b]
+        at_b, draw_b = at_b[comes], draw_b[comes]
+        calls = planted.calls[at_b]
+        labels = np.where(np.isnan(calls), np.nan, rng.random(calls.shape) < calls)
+        mixed = [None if site.covariates is None else site.covariates[at] for at in (at_a, at_b)]
+        yield Pair(
+            Site(site.labels[at_a], site.scores[at_a], draw_a, None, mixed[0]),
+            Site(labels, planted.scores[at_b], patients + draw_b, None, mixed[1]),
+            counts,
+        )
+
+
+def _copied(patients: NDArray[np.generic], n: int, rng: Draws) -> tuple[Ints, Ints]:
+    """Images of n patients drawn with replacement, and the number of the draw that each is of."""
+    names, unit = np.unique(patients, return_inverse=True)
+    order, sizes = np.argsort(unit, kind="stable"), np.bincount(unit)
+    starts = np.cumsum(sizes) - sizes
+    drawn_units = rng.integers(names.size, size=n)
+    number = np.repeat(np.arange(n), sizes[drawn_units])
+    within = np.arange(number.size) - np.repeat(
+        np.cumsum(sizes[drawn_units]) - sizes[drawn_units], sizes[drawn_units]
+    )
+    return order[np.repeat(starts[drawn_units], sizes[drawn_units]) + within], number
+
+
+def plant(site: Site, rng: Draws) -> Planted:
+    """Changes drawn at random, of one finding or of all, from hardly to plainly felt."""
+    labels, scores = site.labels, site.scores
+    z = _standardised(scores)
+    target = int(rng.integers(labels.shape[1]))
+    causes = set(rng.permutation(CAUSES)[: rng.choice(len(NUMBER), p=NUMBER)].tolist())
+    weight, changed, calls = np.ones(len(labels)), scores, labels.astype(np.float64)
+    if "image" in causes:
+        spread = np.nanstd(scores, axis=0) + 1e-9
+        changed = _pictures(z, rng) * spread + np.nanmean(scores, axis=0)
+    if "population" in causes:
+        weight = _patients(site, z, target, rng)
+    if "prevalence" in causes:
+        weight = weight * _commonness(labels, target, rng)
+    if "label" in causes:
+        others = [task for task in range(labels.shape[1]) if task != target]
+        wide = rng.random() < 0.4
+        for task in [target, *(task for task in others if wide and rng.random() < 0.5)]:
+            calls[:, task] = _labeller(labels, z[:, task], task, rng)
+    return Planted(changed, np.maximum(weight, RAREST * weight.max()), calls, "image" in causes)
+
+
+def _standardised(scores: Floats) -> Floats:
+    return np.asarray((scores - np.nanmean(scores, axis=0)) / (np.nanstd(scores, axis=0) + 1e-9))
+
+
+def _pictures(z: Floats, rng: Draws) -> Floats:
+    """Standardised scores of changed pictures (n, n_tasks)."""
+    n, tasks = z.shape
+    own = np.exp(rng.uniform(np.log(0.1), np.log(3)) + rng.normal(0, rng.choice([0, 0.3, 0.7]), tasks))
+    common = rng.uniform(0, 0.9)
+    noise = np.sqrt(common) * rng.normal(size=(n, 1)) + np.sqrt(1 - common) * rng.normal(size=(n, tasks))
+    remaining = 1 / np.sqrt(1 + own**2)
+    kind = rng.choice(["noise", "mixed", "lost", "by score", "inverted"], p=[0.4, 0.2, 0.2, 0.15, 0.05])
+    if kind == "noise":
+        z = remaining * z + np.sqrt(1 - remaining**2) * noise
+    elif kind == "mixed":
+        others = z @ rng.normal(size=(tasks, tasks)) / np.sqrt(tasks)
+        z = remaining * z + np.sqrt(1 - remaining**2) * (0.6 * others + 0.8 * noise)
+    elif kind == "lost":
+        is_lost = rng.random((n, 1)) < rng.uniform(0.05, 0.8)
+        z = np.where(is_lost, rng.uniform(0, 0.5) * z + rng.normal(0, 0.5) + 0.5 * noise, z)
+    elif kind == "by score":
+        z = z + 1.5 * own * expit(rng.uniform(-2, 2) * z) * noise
+    else:
+        z = -rng.uniform(0.2, 1) * z + rng.uniform(0.3, 1) * noise
+    shift = rng.normal(0, rng.choice([0, 0.5, 1.5])) + rng.normal(0, rng.choice([0, 0.4]), tasks)
+    stretch = np.exp(rng.normal(0, rng.choice([0, 0.3, 0.8])) + rng.normal(0, rng.choice([0, 0.2]), tasks))
+    return np.asarray(z * stretch + shift)
+
+
+def _severity(z: Floats, rng: Draws) -> Floats:
+    """What the score says of how ill someone is, and what it does not say (n,)."""
+    share = rng.uniform(0.5, 1)
+    return np.asarray(share * np.nan_to_num(z) + np.sqrt(1 - share**2) * rng.normal(size=z.size))
+
+
+def _patients(site: Site, z: Floats, target: int, rng: Draws) -> Floats:
+    """How likely an image comes (n,); the target stays as common as it was."""
+    labels, ill = site.labels, site.labels[:, target] == 1
+    slope, sign = rng.uniform(0.5, 3), rng.choice([-1, 1])
+    others = [task for task in range(labels.shape[1]) if task != target]
+    kinds = ["ill", "ill", "healthy", "common"] + ["covariate"] * (site.covariates is not None)
+    kind = str(rng.choice(kinds + ["finding"] * (len(others) > 0)))
+    severity = _severity(z[:, target], rng)
+    if kind == "ill" and ill.any():
+        weight = np.where(ill, expit(sign * slope * (severity - np.median(severity[ill]))), 1.0)
+    elif kind == "healthy" and not ill.all():
+        weight = np.where(ill, 1.0, expit(sign * slope * (severity - np.median(severity[~ill]))))
+    elif kind == "covariate" and site.covariates is not None:
+        column = site.covariates[:, rng.integers(site.covariates.shape[1])]
+        weight = expit(sign * 1.5 * slope * np.nan_to_num(_standardised(column[:, None])[:, 0]))
+    elif kind == "finding":
+        weight = np.where((labels[:, rng.choice(others)] == 1) == (sign > 0), rng.uniform(0, 0.5), 1.0)
+    else:
+        along = rng.normal(size=z.shape[1])
+        weight = expit(sign * slope * (np.nan_to_num(z) @ along) / np.linalg.norm(along))
+    weight = np.clip(weight, RAREST, 1)
+    if ill.any() and not ill.all():
+        of_ill, of_others = weight[ill].mean(), weight[~ill].mean()
+        weight = weight * np.where(ill, *(min(of_ill, of_others) / np.array([of_ill, of_others])))
+    return weight
+
+
+def _commonness(labels: Floats, target: int, rng: Draws) -> Floats:
+    """How likely an image comes (n,) where findings are rarer or commoner."""
+    rarer, weight = bool(rng.random() < 0.5), np.ones(len(labels))
+    tasks = [target] if rng.random() < 0.6 else range(labels.shape[1])
+    for task in tasks:
+        fewer = np.exp(rng.uniform(np.log(0.15 if task == target else 0.3), np.log(0.8)))
+        weight = weight * np.where((labels[:, task] == 1) == rarer, fewer, 1.0)
+    return weight
+
+
+def _labeller(labels: Floats, z: Floats, task: int, rng: Draws) -> Floats:
+    """How likely another labeller calls each image positive (n,), NaN where there is no label."""
+    own = labels[:, task]
+    ill, severity = own == 1, _severity(z, rng)
+    others = [other for other in range(labels.shape[1]) if other != task]
+    kind = str(
+        rng.choice(["errors", "broader", "narrower", "threshold", *(["finding"] if others else ["errors"])])
+    )
+    if kind == "broader":
+        chance = np.where(ill, 1.0, _some(severity, ~ill, rng.uniform(0.05, 0.4), rng.uniform(-0.5, 2)))
+    elif kind == "narrower":
+        chance = np.where(ill, 1 - _some(severity, ill, rng.uniform(0.15, 0.7), -rng.uniform(-1, 2)), 0.0)
+    elif kind == "threshold" and ill.any() and not ill.all():
+        is_mild = severity < np.median(severity[ill])
+        is_near = severity > np.quantile(severity[~ill], rng.uniform(0.7, 0.98))
+        chance = np.where(ill, 1 - rng.uniform(0.1, 0.6) * is_mild, rng.uniform(0.2, 0.8) * is_near)
+    elif kind == "finding":
+        other = labels[:, rng.choice(others)] == 1
+        chance = np.where(ill, 1.0, rng.uniform(0.3, 1) * other)
+        if rng.random() < 0.5:
+            chance = np.where(ill & (other == (rng.random() < 0.5)), 1 - rng.uniform(0.2, 0.9), chance)
+    else:
+        chance = np.where(ill, 1 - rng.uniform(0, 0.5), rng.uniform(0, 0.25))
+    return np.where(np.isnan(own), np.nan, chance)
+
+
+def _some(severity: Floats, of: Flags, share: float, slope: float) -> Floats:
+    """Chances (n,) with this mean over some images, that rise with severity by a slope."""
+    if not of.any():
+        return np.zeros(severity.size)
+    odds = np.exp(slope * (severity - severity[of].mean()))
+    return np.minimum(1, share * odds / odds[of].mean())
+
+
+def count(site: Site, planted: Planted) -> Flags:
+    """Which causes count for each finding (n_tasks, 4), by what they cost on all of the site's images."""
+    return np.array([_counts(site, planted, task) for task in range(site.labels.shape[1])])
+
+
+def _counts(site: Site, planted: Planted, task: int) -> Flags:
+    usable = ~np.isnan(site.labels[:, task]) & ~np.isnan(site.scores[:, task])
+    ill, calls = site.labels[usable, task] == 1, planted.calls[usable, task]
+    if ill.all() or not ill.any():
+        return np.zeros(len(CAUSES), dtype=np.bool_)
+    weight = planted.weight[usable]
+    orders = [_ordered(of[usable, task]) for of in (site.scores, planted.scores)]
+    weighted = bool(np.ptp(weight) > 0)
+    moved = planted.pictures, weighted, weighted, bool((calls != ill).any())
+    values: dict[Mixture, Floats] = {}
+
+    def auc(mixture: Mixture) -> Floats:
+        image, population, prevalence, label = (
+            int(part and is_moved) for part, is_moved in zip(mixture, moved, strict=True)
+        )
+        at = image, population, prevalence, label
+        if at not in values:
+            weights = _weights(ill, weight, population, prevalence)
+            values[at] = np.array([_auc(orders[image], calls if label else ill.astype(np.float64), weights)])
+        return values[at]
+
+    mixtures: list[Mixture] = list(product((0, 1), repeat=4))  # type: ignore[arg-type]
+    at_b = _weights(ill, weight, 1, 1)
+    at_a, by_a, by_b = (np.array([share]) for share in (ill.mean(), at_b @ ill, at_b @ calls))
+    is_moved = {"image": moved[0], "population": moved[1], "label": moved[3]}
+    return np.asarray(
+        truth({mixture: auc(mixture) for mixture in mixtures}, (at_a, by_a, by_b), is_moved).counts[0]
+    )
+
+
+def _weights(ill: Flags, weight: Floats, population: int, prevalence: int) -> Floats:
+    """Of images (n,), with sum 1: who comes within either class, and how many are ill, as at A (0) or as at B (1)."""
+    own, share = (weight if at_b else np.ones_like(weight) for at_b in (population, prevalence))
+    of_ill = share[ill].sum() / share.sum()
+    return np.where(ill, own * of_ill / own[ill].sum(), own * (1 - of_ill) / own[~ill].sum())
+
+
+def _ordered(scores: Floats) -> tuple[Ints, Ints]:
+    """Images by score, and where each tie begins."""
+    order = np.argsort(scores, kind="stable")
+    return order, np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
+
+
+def _auc(ordered: tuple[Ints, Ints], calls: Floats, weights: Floats) -> float:
+    """AUC where an image is positive with a chance: it counts in both classes, by halves of its weight."""
+    order, starts = ordered
+    positive, negative = (np.add.reduceat((weights * of)[order], starts) for of in (calls, 1 - calls))
+    return float(positive @ (np.cumsum(negative) - 0.5 * negative) / (positive.sum() * negative.sum()))

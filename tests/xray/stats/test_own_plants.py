@@ -1,0 +1,87 @@
+"""Causes planted in copies of a site: what counts does by other code, and what was not changed is as it was."""
+
+from dataclasses import replace
+from itertools import islice
+
+import numpy as np
+import pytest
+
+from benchmarks._own_plants import MOST, count, pairs, plant
+from benchmarks._planted import costs, values
+from benchmarks._truth import CAUSES
+from xray.stats.evidence import Site
+
+N, PATIENTS = 400, 250
+
+
+def covariates(of: Site) -> np.ndarray:
+    assert of.covariates is not None
+    return of.covariates
+
+
+def images(of: Site) -> set[tuple[float, ...]]:
+    """All that is known of each image."""
+    return {tuple(row) for row in np.column_stack([of.labels, of.scores, covariates(of)])}
+
+
+@pytest.fixture(scope="module")
+def site() -> Site:
+    """Three findings that go together, several images of some patients, one covariate."""
+    rng = np.random.default_rng(5)
+    ill = rng.normal(size=(N, 3)) + 0.7 * rng.normal(size=(N, 1))
+    labels = (ill > [0.4, 0.8, 1.2]).astype(np.float64)
+    scores = ill + 0.8 * rng.normal(size=(N, 3))
+    return Site(labels, scores, rng.integers(PATIENTS, size=N), None, rng.normal(60, 15, (N, 1)))
+
+
+def test_what_counts_is_what_counts_for_semi_real_plants(site: Site) -> None:
+    """`_planted` sorts doubled images by a compiled kernel; all four causes must have been seen to count."""
+    counting = np.zeros(4, dtype=np.int64)
+    for seed in range(150):
+        planted = plant(site, np.random.default_rng(seed))
+        value = values(site.labels, planted.calls, planted.weight, (site.scores, planted.scores))
+        expected = costs(site.labels, planted.calls, planted.weight, planted.pictures, value).counts
+        assert (count(site, planted) == expected).all(), seed
+        counting += expected.any(axis=0)
+    assert dict(zip(CAUSES, counting > 5, strict=True)) == dict.fromkeys(CAUSES, True)
+
+
+def test_copies_are_of_patients_of_the_site_and_the_first_is_unchanged(site: Site) -> None:
+    own = images(site)
+    for pair in pairs(site, 300, 1, 40):
+        assert images(pair.a) <= own
+        assert set(covariates(pair.b).ravel()) <= set(covariates(site).ravel())
+        assert not np.isin(pair.a.patients, pair.b.patients).any()
+        assert len(np.unique(pair.a.patients)) == len(np.unique(site.patients))
+        assert len(np.unique(pair.b.patients)) <= MOST * len(np.unique(site.patients))
+
+
+def test_the_second_copy_has_about_as_many_images_as_asked(site: Site) -> None:
+    sizes = [len(pair.b.labels) for pair in pairs(site, 300, 2, 60)]
+    assert np.median(sizes) == pytest.approx(300, rel=0.05)
+    assert max(sizes) < 400
+
+
+def test_the_first_pairs_of_a_seed_are_always_the_same(site: Site) -> None:
+    several, few = list(islice(pairs(site, 200, 3, 9), 4)), list(pairs(site, 200, 3, 4))
+    for one, other in zip(several, few, strict=True):
+        np.testing.assert_array_equal(one.b.scores, other.b.scores)
+        np.testing.assert_array_equal(one.b.labels, other.b.labels)
+        np.testing.assert_array_equal(one.counts, other.counts)
+
+
+def test_an_image_without_a_label_has_none_in_any_copy(site: Site) -> None:
+    labels = site.labels.copy()
+    labels[::3, 1] = np.nan
+    names = np.arange(N, dtype=np.float64)[:, None]
+    for pair in pairs(replace(site, labels=labels, covariates=names), 300, 4, 40):
+        for copy in (pair.a, pair.b):
+            np.testing.assert_array_equal(np.isnan(copy.labels[:, 1]), covariates(copy)[:, 0] % 3 == 0)
+            assert not np.isnan(copy.labels[:, [0, 2]]).any()
+
+
+def test_a_finding_of_one_class_counts_for_nothing(site: Site) -> None:
+    labels = site.labels.copy()
+    labels[:, 2] = 0
+    for pair in pairs(replace(site, labels=labels), 200, 5, 20):
+        assert not pair.counts[2].any()
