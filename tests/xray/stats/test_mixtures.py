@@ -159,3 +159,20 @@ def test_scores_beyond_those_of_either_class_imply_a_share_of_one_or_nought(prev
             evidence.columns[f"implied / {name}"],
             np.log((implied + 0.005) / (of.labels.mean(axis=0) + 0.005)),
         )
+
+
+def test_bins_are_tenths_of_a_standard_normal():
+    np.testing.assert_allclose(norm.cdf(CUTS), np.arange(1, 10) / 10)
+
+
+def test_the_p_of_the_misfit_has_two_degrees_of_freedom_fewer_than_bins():
+    """One is lost as shares sum to one, one to the weight. The misfit comes back from its normal deviate."""
+    evidence = gather(*pair(7, n=600, spread=1.1))
+    z = np.sinh(evidence.columns["images z"])
+    misfit = 8 * (1 - 2 / 72 + z * np.sqrt(2 / 72)) ** 3
+    np.testing.assert_allclose(evidence.images_p, chi2.sf(misfit, 8), rtol=1e-6)
+
+
+def test_two_classes_that_look_the_same_tell_nothing_of_a_share():
+    same = _histogram(np.repeat(np.arange(BINS), 20), 1.0)
+    assert fit(same, same, same, 0.5).se == pytest.approx(1e9**0.5)
