@@ -5,7 +5,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
-from xray.stats.casemix import odds_of_site, weighted_auc
+from xray.stats.casemix import odds_of_site, weighted_auc, weighted_auc_in_order
 
 
 def test_the_weighted_auc_equals_scikit_learn_with_ties():
@@ -17,6 +17,13 @@ def test_the_weighted_auc_equals_scikit_learn_with_ties():
     assert weighted.auc == pytest.approx(roc_auc_score(labels, scores, sample_weight=weights), abs=1e-12)
     shares = [w.sum() ** 2 / (w**2).sum() / w.size for w in (weights[labels == 1], weights[labels == 0])]
     assert weighted.effective == pytest.approx(min(shares))
+
+
+def test_nothing_behind_the_last_image_is_read():
+    """Compiled code does not look where an array ends; here the same score goes on there."""
+    scores, labels, weights = np.array([1.0, 2, 2, 2]), np.array([0.0, 0, 1, 0]), np.array([1.0, 1, 1, 100])
+    weighted = weighted_auc_in_order(scores[:3], labels[:3], weights[:3])
+    assert weighted.auc == pytest.approx(0.75)
 
 
 def test_one_class_has_no_auc():
