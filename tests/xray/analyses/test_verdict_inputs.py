@@ -12,7 +12,7 @@ from db.store import Identities, StoredCohort
 from xray.analyses import causes, images_or_labels, stored
 from xray.analyses.asked import Questions
 from xray.analyses.reread_plan import Offer, _offers, _one_each, _split, in_doubt
-from xray.analyses.rereads import Reads
+from xray.analyses.rereads import Reads, _reads
 from xray.analyses.shared import labels_of_shared, patients_of_shared
 from xray.analyses.stored import Scored, StoredStudy
 from xray.stats.causes import FEWEST, MORE, PIPE, PLAN, Verdict, judge
@@ -411,3 +411,19 @@ def test_a_finding_without_two_classes_has_no_verdict_and_no_evidence():
     assert row["reason"]
     assert (row["p_meaning"], row["p_adjusted"], row["assumption"]) == (None, None, None)
     assert row["resolve"] == "test more images of both classes"
+
+
+def test_what_several_readers_said_of_an_image_is_their_majority():
+    calls = [(1, "r", "yes"), (1, "s", "unsure"), (3, "r", "no"), (2, "s", "yes"), (2, "r", "no")]
+    reads = _reads([0, 0, 1], [2, 1], [2, 1], zip(*zip(*calls, strict=True), strict=True))
+    assert dict(zip(reads.images.tolist(), reads.again.tolist(), strict=True)) == {
+        0: 1.0,
+        1: pytest.approx(np.nan, nan_ok=True),
+        2: 0.0,
+    }
+    assert reads.readers == {"r", "s"}
+    assert (reads.design.stratum.tolist(), reads.design.sizes.tolist(), reads.design.reads.tolist()) == (
+        [0, 0, 1],
+        [2, 1],
+        [2, 1],
+    )

@@ -6,7 +6,17 @@ from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
 from xray.stats.reread_design import Design, Placed, draw, guesses, placed, plan
-from xray.stats.rereads import FEW_READS, NO_POSITIVES, Measured, expected_se, measure, pooled, totals
+from xray.stats.rereads import (
+    FEW_READS,
+    NO_POSITIVES,
+    Measured,
+    _among,
+    _auc,
+    expected_se,
+    measure,
+    pooled,
+    totals,
+)
 
 
 def site(n=60, seed=3):
@@ -19,7 +29,8 @@ def site(n=60, seed=3):
     return np.round(severity + 0.5 * rng.normal(size=n), 1), labels, patients, again
 
 
-def read_site(seed=3):
+def read_site(seed=3, single=False):
+    """single: one image that was read, and contradicted, is a stratum of its own."""
     scores, labels, patients, again = site(seed=seed)
     labels[5] = np.nan
     scores[9] = np.nan
@@ -27,6 +38,12 @@ def read_site(seed=3):
     read = draw(design, np.random.default_rng(1))
     calls = again[read].copy()
     calls[3] = np.nan
+    if single:
+        at = np.flatnonzero(calls == 1 - labels[read])[0]
+        stratum = design.stratum.copy()
+        stratum[read[at]] = design.sizes.size
+        own = design.stratum[read[at]] == np.arange(design.sizes.size)
+        design = Design(stratum, np.append(design.sizes - own, 1), np.append(design.reads - own, 1))
     return scores, labels, patients, design, read, calls
 
 
@@ -35,8 +52,9 @@ def share_above(scores, weights, x):
     return ((scores > x) @ weights + 0.5 * (scores == x) @ weights) / weights.sum()
 
 
-def test_a_measure_equals_a_hand_computation_from_its_images():
-    scores, labels, patients, design, read, calls = read_site()
+@pytest.mark.parametrize("single", [False, True])
+def test_a_measure_equals_a_hand_computation_from_its_images(single):
+    scores, labels, patients, design, read, calls = read_site(single=single)
     of = measure(scores, labels, patients, design, read, calls)
     replies = [(i, call) for i, call in zip(read, calls, strict=True) if not np.isnan(call)]
     usable = [i for i in range(60) if np.isfinite(scores[i] + labels[i])]
@@ -58,6 +76,7 @@ def test_a_measure_equals_a_hand_computation_from_its_images():
     # where scores lie among positives and negatives as the others call them
     moved = {i: (call - labels[i]) * size[stratum[i]] / n[stratum[i]] for i, call in replies}
     yes = np.array([labels[i] + moved.get(i, 0) for i in usable])
+    assert positives == pytest.approx(yes.sum())
     below = {i: np.clip(1 - share_above(x, 1 - yes, scores[i]), 0, 1) for i in usable}
     above = {i: np.clip(share_above(x, yes, scores[i]), 0, 1) for i in usable}
     p, q = positives, len(usable) - positives
@@ -110,8 +129,9 @@ def test_a_measure_equals_a_hand_computation_from_its_images():
     assert of.ratio_se == pytest.approx(np.sqrt(spread) / positives)
 
 
-def test_the_expected_error_follows_from_the_guessed_contradictions():
-    scores, labels, _, design, _, _ = read_site()
+@pytest.mark.parametrize("single", [False, True])
+def test_the_expected_error_follows_from_the_guessed_contradictions(single):
+    scores, labels, _, design, _, _ = read_site(single=single)
     usable = np.flatnonzero(design.stratum >= 0)
     at = placed(scores[usable], labels[usable], 1 - labels[usable])
     guess, h = guesses(labels[usable], at), design.stratum[usable]
@@ -231,3 +251,39 @@ def test_ten_of_a_class_are_enough(value):
         few = np.full(100, 1.0 - value)
         few[:count] = value
         assert (plan(scores, few, 40) is not None) == (count == 10)
+
+
+def test_estimated_shares_and_aucs_are_kept_between_nought_and_one():
+    """Weights of reads may call a positive more than once, so that a class has a weight below nought."""
+    positive, negative = np.array([-1, 1.5, 1.5, -0.5]), np.array([-0.5, 1.5, 1.5, -1])
+    at = _among(np.arange(4.0), positive, negative, 0.7, 2.5)
+    assert (at.below.min(), at.below.max(), at.above.min(), at.above.max()) == (0, 1, 0, 1)
+    assert (at.auc, at.positives, at.negatives) == (0.7, 2.5, 1.5)
+
+
+def auc_of_reads(labels, read, again, n):
+    """Scores ascend; one stratum, of which n images were read."""
+    labels, at = np.array(labels, dtype=float), np.array(read)
+    stratum, sizes = np.zeros(labels.size, dtype=np.int64), np.array([labels.size])
+    return _auc(
+        np.arange(labels.size), labels, at, np.array(again) - labels[at], stratum, sizes, np.array([n])
+    )
+
+
+def test_images_of_one_patient_have_the_error_of_their_reads_alone():
+    scores, labels, patients, design, read, calls = read_site()
+    one = measure(scores, labels, np.zeros_like(patients), design, read, calls)
+    several = measure(scores, labels, patients, design, read, calls)
+    assert one.difference == several.difference
+    assert np.isfinite([one.se, one.lower, one.upper]).all()
+
+
+def test_an_auc_wants_a_whole_positive_and_a_whole_negative():
+    """A read stands for one and a half images."""
+    assert auc_of_reads([0, 1, 1], [1, 2], [0, 1], 2) == (pytest.approx(np.nan, nan_ok=True), 0.5)
+    assert auc_of_reads([0, 0, 1], [0, 1], [1, 0], 2) == (pytest.approx(np.nan, nan_ok=True), 2.5)
+
+
+def test_an_estimated_auc_above_one_is_one():
+    """The images with the highest scores are positive; the read one of the others stands for two."""
+    assert auc_of_reads([0, 0, 0, 1, 1, 0], [0, 3, 5], [0, 1, 1], 3) == (1.0, 4.0)
