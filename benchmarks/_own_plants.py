@@ -6,20 +6,21 @@ A's patients are drawn twice, with replacement. The first draw is A again. In th
     population   patients come by severity, by health, by a covariate, by another finding, or by what scores have in common
     prevalence   one class comes more rarely, of one finding or of each
     label        errors of the hand, a broader or narrower rule (in part by severity), another threshold, another finding too
-Severity is what the score says of it, and noise of its own. No picture is draws. What a change costs is known of all of A's
+Severity is what the score says of it, and noise of its own. No picture is needed. What a change costs is known of all of A's
 images, and counts by the definitions of `_truth`.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
-from benchmarks._truth import CAUSES, Flags, Floats, Mixture, truth
+from benchmarks._planted import weights
+from benchmarks._truth import CAUSES, MIXTURES, Flags, Floats, truth
 from xray.stats.evidence import Site
 
 NUMBER: Final = (0.12, 0.55, 0.33)
@@ -224,39 +225,26 @@ def count(site: Site, planted: Planted) -> Flags:
 
 def _counts(site: Site, planted: Planted, task: int) -> Flags:
     usable = ~np.isnan(site.labels[:, task]) & ~np.isnan(site.scores[:, task])
-    ill, calls = site.labels[usable, task] == 1, planted.calls[usable, task]
-    if ill.all() or not ill.any():
+    labels, calls, weight = site.labels[usable, task], planted.calls[usable, task], planted.weight[usable]
+    if labels.all() or not labels.any():
         return np.zeros(len(CAUSES), dtype=np.bool_)
-    weight = planted.weight[usable]
     orders = [_ordered(of[usable, task]) for of in (site.scores, planted.scores)]
     weighted = bool(np.ptp(weight) > 0)
-    moved = planted.pictures, weighted, weighted, bool((calls != ill).any())
-    values: dict[Mixture, Floats] = {}
+    moved = planted.pictures, weighted, weighted, bool((calls != labels).any())
 
-    def auc(mixture: Mixture) -> Floats:
-        image, population, prevalence, label = (
-            int(part and is_moved) for part, is_moved in zip(mixture, moved, strict=True)
-        )
-        at = image, population, prevalence, label
-        if at not in values:
-            weights = _weights(ill, weight, population, prevalence)
-            values[at] = np.array([_auc(orders[image], calls if label else ill.astype(np.float64), weights)])
-        return values[at]
+    @cache
+    def auc(image: int, population: int, prevalence: int, label: int) -> Floats:
+        of_images = weights(labels, weight, population, prevalence)
+        return np.array([_auc(orders[image], calls if label else labels, of_images)])
 
-    mixtures: list[Mixture] = list(product((0, 1), repeat=4))  # type: ignore[arg-type]
-    at_b = _weights(ill, weight, 1, 1)
-    at_a, by_a, by_b = (np.array([share]) for share in (ill.mean(), at_b @ ill, at_b @ calls))
+    value = {
+        mixture: auc(*(int(part and moves) for part, moves in zip(mixture, moved, strict=True)))
+        for mixture in MIXTURES
+    }
+    at_b = weights(labels, weight, 1, 1)
+    at_a, by_a, by_b = (np.array([share]) for share in (labels.mean(), at_b @ labels, at_b @ calls))
     is_moved = {"image": moved[0], "population": moved[1], "label": moved[3]}
-    return np.asarray(
-        truth({mixture: auc(mixture) for mixture in mixtures}, (at_a, by_a, by_b), is_moved).counts[0]
-    )
-
-
-def _weights(ill: Flags, weight: Floats, population: int, prevalence: int) -> Floats:
-    """Of images (n,), with sum 1: who comes within either class, and how many are ill, as at A (0) or as at B (1)."""
-    own, share = (weight if at_b else np.ones_like(weight) for at_b in (population, prevalence))
-    of_ill = share[ill].sum() / share.sum()
-    return np.where(ill, own * of_ill / own[ill].sum(), own * (1 - of_ill) / own[~ill].sum())
+    return np.asarray(truth(value, (at_a, by_a, by_b), is_moved).counts[0])
 
 
 def _ordered(scores: Floats) -> tuple[Ints, Ints]:
@@ -265,8 +253,8 @@ def _ordered(scores: Floats) -> tuple[Ints, Ints]:
     return order, np.flatnonzero(np.r_[True, np.diff(scores[order]) > 0])
 
 
-def _auc(ordered: tuple[Ints, Ints], calls: Floats, weights: Floats) -> float:
+def _auc(ordered: tuple[Ints, Ints], calls: Floats, weight: Floats) -> float:
     """AUC where an image is positive with a chance: it counts in both classes, by halves of its weight."""
     order, starts = ordered
-    positive, negative = (np.add.reduceat((weights * of)[order], starts) for of in (calls, 1 - calls))
+    positive, negative = (np.add.reduceat((weight * of)[order], starts) for of in (calls, 1 - calls))
     return float(positive @ (np.cumsum(negative) - 0.5 * negative) / (positive.sum() * negative.sum()))

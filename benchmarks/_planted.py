@@ -9,13 +9,12 @@ not changed (`benchmarks._truth`): nothing is sampled there, so what was not pla
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from itertools import product
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._truth import CAUSES, Flags, Floats, Mixture, Truth, World, truth
+from benchmarks._truth import CAUSES, MIXTURES, Flags, Floats, Mixture, Truth, World, truth
 from xray.pixels.changes import Blur, Edges, Greys, Noise, change
 from xray.pixels.looks import Pictures
 from xray.pixels.resize import resize
@@ -241,8 +240,7 @@ def values(
         weight = weights(labels[:, k], image_weight, population, prevalence)
         return _auc(scores[image][:, k], (calls if label else labels)[:, k], weight)
 
-    mixtures: list[Mixture] = list(product((0, 1), repeat=4))  # type: ignore[arg-type]
-    return {mixture: np.array([auc(mixture, k) for k in range(labels.shape[1])]) for mixture in mixtures}
+    return {mixture: np.array([auc(mixture, k) for k in range(labels.shape[1])]) for mixture in MIXTURES}
 
 
 def weights(ill: Floats, weight: Floats, population: int, prevalence: int) -> Floats:

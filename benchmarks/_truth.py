@@ -28,6 +28,13 @@ Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Mixture = tuple[int, int, int, int]
 """By `CAUSES`, 0 for A's and 1 for B's."""
+MIXTURES: Final[list[Mixture]] = [
+    (image, population, prevalence, label)
+    for image in (0, 1)
+    for population in (0, 1)
+    for prevalence in (0, 1)
+    for label in (0, 1)
+]
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -97,18 +97,23 @@ def table(hospitals: dict[str, Hospital]) -> Iterator[dict[str, Any]]:
                 yield {"hospital": name, "by": by, "loss_ratio": ratio, "cells": len(cells)} | rates(outcome)
 
 
+def show(rows: Iterable[dict[str, Any]], as_json: bool) -> None:
+    """Print rows of a table, as text or as one JSON object each."""
+    for row in rows:
+        if as_json:
+            print(json.dumps(row))
+        else:
+            shares = "".join(f"  {name} {row[name]:.1%}" for name in SHOWN)
+            print(f"{row['hospital']:10} {row['by']:10} {row['loss_ratio']:g} {row['cells']:4} cells{shares}")
+
+
 def main() -> int:
     """Print the table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.attainable")
     parser.add_argument("folder", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
-    for row in table({name: read(options.folder, name) for name in NAMES}):
-        if options.json:
-            print(json.dumps(row))
-        else:
-            shares = "".join(f"  {name} {row[name]:.1%}" for name in SHOWN)
-            print(f"{row['hospital']:10} {row['by']:10} {row['loss_ratio']:g} {row['cells']:4} cells{shares}")
+    show(table({name: read(options.folder, name) for name in NAMES}), options.json)
     return 0
 
 

@@ -8,7 +8,6 @@ this is used by the product: it says what own plants are worth where the simulat
 """
 
 import argparse
-import json
 import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -26,7 +25,7 @@ from benchmarks._own_plants import pairs
 from benchmarks._semi_real import DATA, hospital
 from benchmarks._simulated import Rows, joined, rows, worlds
 from benchmarks._truth import CAUSES, Flags, Floats, World
-from benchmarks.attainable import RATIOS, SHOWN
+from benchmarks.attainable import RATIOS, show
 from benchmarks.causes import Answers, answers, one_each, outcomes, rates
 from benchmarks.semi_real import FROZEN, PAIRS, PICTURED
 from benchmarks.semi_real import worlds as real_pairs
@@ -109,7 +108,7 @@ def table(name: str, several: Iterable[Judged]) -> Iterator[dict[str, Any]]:
     for by, answers_of in posteriors.items():
         for ratio in RATIOS:
             outcome = list(outcomes(of.take(cells), answers_of.take(cells), ratio))
-            yield {"of": name, "by": by, "loss_ratio": ratio, "cells": len(cells)} | rates(outcome)
+            yield {"hospital": name, "by": by, "loss_ratio": ratio, "cells": len(cells)} | rates(outcome)
 
 
 def _of(name: str, choice: argparse.Namespace) -> Iterator[World]:
@@ -149,12 +148,7 @@ def main() -> int:
         print(f"{DATA} is not there: no real hospital was judged")
         choice.hospitals = []
     for name in [*choice.hospitals, *["strangers"] * (choice.strangers > 0)]:
-        for row in table(name, _judgements(name, choice)):
-            if choice.json:
-                print(json.dumps(row))
-            else:
-                shares = "".join(f"  {outcome} {row[outcome]:.1%}" for outcome in SHOWN)
-                print(f"{row['of']:10} {row['by']:10} {row['loss_ratio']:g} {row['cells']:4} cells{shares}")
+        show(table(name, _judgements(name, choice)), choice.json)
     return 0
 
 

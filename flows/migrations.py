@@ -16,7 +16,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final, Literal
 
-from sqlalchemy import Connection, create_engine, text
+from sqlalchemy import Connection, TextClause, create_engine, text
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
@@ -29,6 +29,7 @@ from xray.errors import XrayError
 
 Program = Literal["mlflow", "prefect"]
 _ERROR: Final = re.compile(r"[\w.]*(Error|Exception)\w*: ")
+TABLES: Final = text("select to_regclass('alembic_version') is not null")
 NOTED: Final = text("select obj_description(to_regclass('alembic_version'), 'pg_class')")
 
 
@@ -59,11 +60,7 @@ def prepare(databases: Databases, programs: Sequence[Program]) -> None:
 
 def has_tables(databases: Databases, program: Program) -> bool:
     """Whether the program has any tables, of whatever version. False where its database can't be reached, too."""
-    try:
-        with _connect(_libpq(databases, program)) as connection:
-            return bool(connection.scalar(text("select to_regclass('alembic_version') is not null")))
-    except OperationalError:
-        return False
+    return bool(_answer(_libpq(databases, program), TABLES))
 
 
 def _reason(output: str) -> str:
@@ -104,11 +101,16 @@ def path_of_ours() -> dict[str, str]:
 
 
 def _is_noted(url: str, program: Program) -> bool:
+    return bool(_answer(url, NOTED) == _note(program))
+
+
+def _answer(url: str, question: TextClause) -> object:
+    """None where the database can't be reached: who needs it says why."""
     try:
         with _connect(url) as connection:
-            return bool(connection.scalar(NOTED) == _note(program))
-    except OperationalError:  # `owned` says why, if it can't either
-        return False
+            return connection.scalar(question)
+    except OperationalError:
+        return None
 
 
 def _note(program: Program) -> str:
