@@ -21,7 +21,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import nn
 
-from benchmarks._simulated import Rows, load
+from benchmarks._simulated import Rows, families_of, load
 from benchmarks._truth import Floats
 from xray.stats import posterior, shipped
 from xray.stats.logistic import fit_logistic
@@ -45,8 +45,6 @@ OF_OTHERS: Final = (
     "drop alone", "drop accompanied",
 )  # fmt: skip
 """What a finding that is the only one of its pair has no evidence of begins so."""
-SHARED: Final = ("none", "prevalence")
-"""Kinds that every network sees: without them there is no other like them. Their worlds are dealt by number."""
 DEVELOPMENT: Final = 10
 LIKE: Final = 0.99
 """Share of simulated cases that are like the simulated cases."""
@@ -69,11 +67,8 @@ def development(rows: Rows) -> NDArray[np.bool_]:
 def folds(rows: Rows) -> Iterator[Fold]:
     """NETWORKS of them, without development worlds."""
     training = ~development(rows)
-    mechanisms = [
-        {f"{generator}: {mechanism}" for mechanism in families.split(" + ") if mechanism not in SHARED}
-        for generator, families in zip(rows.generator, rows.families, strict=True)
-    ]
-    group = {name: fold % NETWORKS for fold, name in enumerate(sorted(set().union(*mechanisms)))}
+    mechanisms = families_of(rows)
+    group = {name: fold % NETWORKS for fold, name in enumerate(sorted(frozenset().union(*mechanisms)))}
     for k in range(NETWORKS):
         holds = np.array([any(group[name] == k for name in names) for names in mechanisms])
         dealt = np.array([not names for names in mechanisms]) & (rows.world % NETWORKS == k)

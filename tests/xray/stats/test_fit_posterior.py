@@ -99,6 +99,17 @@ def test_a_posterior_without_some_families_is_fitted_on_no_world_with_them(monke
     assert len(training_rows) == len(every), "what was fitted is kept"
 
 
+def test_planted_changes_are_left_out_with_the_families_that_they_resemble():
+    plants = rows_of(np.arange(3), ["errors", "noisy + prevalence", "prevalence"], generator="plants")
+    strangers = rows_of(np.arange(3, 6), ["noise", "noise, lost channels", "spectrum"])
+    rows = joined([plants, strangers])
+    without = left_out.holds(rows, frozenset({"strangers: noise"}))
+    np.testing.assert_array_equal(without, [True, False, False, True, False, False])
+    for fold in folds(rows):
+        assert fold.fitted[0] <= fold.fitted[3]
+        assert fold.fitted[1] <= fold.fitted[4]
+
+
 def test_rows_of_pairs_with_one_finding_are_joined_without_evidence_of_others():
     one = rows_of(np.arange(2), ["none"] * 2, columns={"drop": np.ones(2), "co-labels a": np.zeros(2)})
     two = rows_of(np.arange(3), ["none"] * 3, columns={"drop": np.ones(3)})
