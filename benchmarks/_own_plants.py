@@ -104,7 +104,7 @@ def draw_world(seed: int) -> World:
 def _cut(site: Site, rng: Draws) -> Site:
     """Some of the findings, patients, and images without a finding."""
     n, tasks = site.labels.shape
-    of_tasks = np.sort(rng.permutation(tasks)[: rng.choice([1, min(3, tasks), tasks], p=[0.25, 0.2, 0.55])])
+    of_tasks = np.sort(rng.permutation(tasks)[: rng.choice([1, min(3, tasks), tasks], p=[0.35, 0.2, 0.45])])
     names, unit = np.unique(site.patients, return_inverse=True)
     stays = (rng.random(names.size) < np.exp(rng.uniform(np.log(0.4), 0)))[unit]
     if rng.random() < 0.4:
@@ -230,9 +230,9 @@ def _patients(site: Site, z: Floats, target: int, rng: Draws) -> tuple[str, Floa
     kind = str(rng.choice(kinds + ["finding"] * (len(others) > 0)))
     severity = _severity(z[:, target], rng)
     if kind == "ill" and ill.any():
-        weight = np.where(ill, expit(sign * slope * (severity - np.median(severity[ill]))), 1.0)
+        weight = np.where(ill, _more(severity, severity[ill], sign * slope, rng), 1.0)
     elif kind == "healthy" and not ill.all():
-        weight = np.where(ill, 1.0, expit(sign * slope * (severity - np.median(severity[~ill]))))
+        weight = np.where(ill, 1.0, _more(severity, severity[~ill], sign * slope, rng))
     elif kind == "covariate" and site.covariates is not None:
         column = site.covariates[:, rng.integers(site.covariates.shape[1])]
         weight = expit(sign * 1.5 * slope * np.nan_to_num(_standardised(column[:, None])[:, 0]))
@@ -246,6 +246,14 @@ def _patients(site: Site, z: Floats, target: int, rng: Draws) -> tuple[str, Floa
         of_ill, of_others = weight[ill].mean(), weight[~ill].mean()
         weight = weight * np.where(ill, *(min(of_ill, of_others) / np.array([of_ill, of_others])))
     return f"by {kind}", weight
+
+
+def _more(severity: Floats, of: Floats, slope: float, rng: Draws) -> Floats:
+    """How likely those come who are milder, or more severe, than others (n,): by degrees, or few below or above a limit."""
+    if rng.random() < 0.5:
+        return np.asarray(expit(slope * (severity - np.median(of))))
+    limit = np.quantile(of, rng.uniform(0.2, 0.8))
+    return np.where((severity - limit) * slope > 0, 1.0, rng.uniform(0, 0.4))
 
 
 def _commonness(labels: Floats, target: int, rng: Draws) -> Floats:
@@ -275,9 +283,9 @@ def _labeller(labels: Floats, z: Floats, task: int, rng: Draws) -> tuple[str, Fl
         )
     )
     if kind == "broader":
-        chance = np.where(ill, 1.0, _some(severity, ~ill, rng.uniform(0.05, 0.4), rng.uniform(-0.5, 2)))
+        chance = np.where(ill, 1.0, _some(severity, ~ill, rng.uniform(0.05, 0.6), rng.uniform(-0.5, 3)))
     elif kind == "narrower":
-        chance = np.where(ill, 1 - _some(severity, ill, rng.uniform(0.15, 0.7), -rng.uniform(-1, 2)), 0.0)
+        chance = np.where(ill, 1 - _some(severity, ill, rng.uniform(0.15, 0.7), -rng.uniform(-1, 3)), 0.0)
     elif kind == "other threshold" and ill.any() and not ill.all():
         is_mild = severity < np.median(severity[ill])
         is_near = severity > np.quantile(severity[~ill], rng.uniform(0.7, 0.98))

@@ -1,6 +1,7 @@
 """Fit the posterior of causes to simulated worlds and write its coefficients: python -m benchmarks.fit_posterior FOLDER
 
-FOLDER holds rows of both generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `worlds` likewise).
+FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `plants 1000 5000`
+and `worlds 1000 1180` likewise; a seed of worlds is ten of them).
 Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
 nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
 best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
@@ -155,7 +156,7 @@ def _observed(rows: Rows) -> Seen:
 
 
 def fit(rows: Rows, variant: str) -> Coefficients:
-    """The coefficients of a variant, from rows of both generators."""
+    """The coefficients of a variant, from rows of the generators."""
     names = tuple(columns_of(variant, rows))
     raw = np.column_stack([rows.columns[name] for name in names]).astype(np.float64)
     raw[~np.isfinite(raw)] = np.nan
@@ -204,16 +205,30 @@ def _sized(c: Coefficients, x: Floats, rows: Rows, every: list[Fold]) -> Coeffic
 
 
 def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
-    """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4)."""
+    """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4).
+
+    Of each generator's, so that worlds in which a share is always 0 are no excuse for those in which it is not.
+    """
     shares = rows.shares
     middle, low, high = posterior.sides(out, _observed(rows))
     far = np.maximum((middle - shares) / low, (shares - middle) / high)
     apart = np.concatenate([far[k, fold.left_out] for k, fold in enumerate(every)])
-    fewest = np.concatenate([rows.fewest[fold.left_out] for fold in every])
+    fewest, generator = (
+        np.concatenate([of[fold.left_out] for fold in every]) for of in (rows.fewest, rows.generator)
+    )
     group = np.searchsorted(posterior.BY_PATIENTS, fewest, side="right")
     return np.stack(
-        [np.quantile(apart[group == n], HELD, axis=0) for n in range(len(posterior.BY_PATIENTS) + 1)]
+        [
+            np.max([np.quantile(apart[own], HELD, axis=0) for own in _each(generator, group == n)], axis=0)
+            for n in range(len(posterior.BY_PATIENTS) + 1)
+        ]
     )
+
+
+def _each(generator: NDArray[np.str_], of: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
+    """Some rows, generator by generator."""
+    for name in np.unique(generator[of]):
+        yield of & (generator == name)
 
 
 def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Coefficients:
