@@ -109,8 +109,8 @@ def _cut(site: Site, rng: Draws) -> Site:
     stays = (rng.random(names.size) < np.exp(rng.uniform(np.log(0.4), 0)))[unit]
     if rng.random() < 0.4:
         ill = site.labels[:, rng.choice(of_tasks)] == 1
-        share, wanted = ill.mean(), rng.uniform(0.15, 0.6)
-        odds = share / (1 - share) * (1 - wanted) / wanted
+        share, prevalence = ill.mean(), rng.uniform(0.15, 0.6)
+        odds = share / (1 - share) * (1 - prevalence) / prevalence
         stays &= ill | (rng.random(n) < odds)
     at = np.flatnonzero(stays)
     mixed = None if site.covariates is None else site.covariates[at]

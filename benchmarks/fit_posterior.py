@@ -217,18 +217,14 @@ def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
         np.concatenate([of[fold.left_out] for fold in every]) for of in (rows.fewest, rows.generator)
     )
     group = np.searchsorted(posterior.BY_PATIENTS, fewest, side="right")
-    return np.stack(
+    limits = [
         [
-            np.max([np.quantile(apart[own], HELD, axis=0) for own in _each(generator, group == n)], axis=0)
-            for n in range(len(posterior.BY_PATIENTS) + 1)
+            np.quantile(apart[(group == n) & (generator == name)], HELD, axis=0)
+            for name in np.unique(generator)
         ]
-    )
-
-
-def _each(generator: NDArray[np.str_], of: NDArray[np.bool_]) -> Iterator[NDArray[np.bool_]]:
-    """Some rows, generator by generator."""
-    for name in np.unique(generator[of]):
-        yield of & (generator == name)
+        for n in range(len(posterior.BY_PATIENTS) + 1)
+    ]
+    return np.max(limits, axis=1)
 
 
 def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Coefficients:
