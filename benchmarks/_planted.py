@@ -265,15 +265,15 @@ def costs(
     """What each cause takes of the drop, and whether it was planted and counts, for every finding."""
     tasks = range(labels.shape[1])
     at_a, at_b = (np.stack([weights(labels[:, k], weight, b, b) for k in tasks], axis=1) for b in (0, 1))
-    apart = np.array([_apart(weight, labels[:, k]) for k in tasks])
+    others = np.array([apart(weight, labels[:, k]) for k in tasks])
     return truth(
         value,
         ((at_a * labels).sum(axis=0), (at_b * labels).sum(axis=0), (at_b * calls).sum(axis=0)),
-        {"image": pictures, "population": apart, "label": (calls != labels).any(axis=0)},
+        {"image": pictures, "population": others, "label": (calls != labels).any(axis=0)},
     )
 
 
-def _apart(weight: Floats, ill: Floats) -> bool:
+def apart(weight: Floats, ill: Floats) -> bool:
     """Whether others come, within either class: a finding whose own label alone decides sees the same patients."""
     return any(np.ptp(weight[ill == value]) > 1e-9 for value in (0, 1) if (ill == value).any())
 

@@ -103,7 +103,7 @@ def findings(world: World, number: int) -> Findings:
         world.shares[tasks], world.drawn[tasks], world.counts[tasks], world.relabelled[tasks],
         np.array([s for _, _, s in read]).reshape(many), evidence.fewest[places],
         np.full(many, number), np.full(many, world.generator),
-        np.full(many, " + ".join(world.families) or "none", dtype="U60"),
+        np.full(many, " + ".join(world.families) or "none"),
         *_piped(world, tasks, number), world.piped_cost[tasks],
     )  # fmt: skip
 
@@ -200,8 +200,9 @@ def load(paths: Iterable[Path]) -> Findings:
 def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    step = PIECE if generator == "strangers" else PIECE // len(KINDS)
-    per_seed = 1 if generator == "strangers" else len(KINDS)
+    per_seed = len(KINDS) if generator == "worlds" else 1
+    step = PIECE // per_seed
+    folder.mkdir(parents=True, exist_ok=True)
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():

@@ -1,10 +1,10 @@
-"""Rows of evidence with their truth, from both generators of worlds: what a posterior is fitted to and judged on.
+"""Rows of evidence with their truth, from three generators of worlds: what a posterior is fitted to and judged on.
 
     python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER [--alone]
 
 The worlds of these seeds, into files of the folder. A seed of `worlds` is a world of each of its kinds; one of `strangers`
-is a world of mechanisms drawn by the seed. With --alone a pair of sites has one finding: of each world one in which a cause
-counts, where there is one, and another.
+is a world of mechanisms drawn by the seed; one of `plants` is a site of either, and a copy with changes in its scores. With
+--alone a pair of sites has one finding: of each world one in which a cause counts, where there is one, and another.
 """
 
 import os
@@ -20,12 +20,14 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks import _strangers, _worlds
+from benchmarks import _own_plants, _strangers, _worlds
 from benchmarks._truth import Flags, Floats, World
 from xray.stats.evidence import Site, gather
 
 PIECE: Final = 40
 """Worlds in a file: what is lost when a run is ended."""
+SHARED: Final = ("none", "prevalence")
+"""Families that are never left out: without them there is no other like them."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,8 @@ def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
     for seed in seeds:
         if generator == "strangers":
             yield _strangers.draw_world(seed)
+        elif generator == "plants":
+            yield _own_plants.draw_world(seed)
         else:
             yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
 
@@ -82,6 +86,20 @@ def one_finding(world: World, seed: int) -> Iterator[World]:
             world, a=cut(world.a), b=cut(world.b), by_a=world.by_a[:, at], piped=world.piped[:, at],
             **{name: getattr(world, name)[at] for name in ("drop", "shares", "drawn", "counts", "relabelled", "piped_cost")},
         )  # fmt: skip
+
+
+def families_of(rows: Rows) -> list[frozenset[str]]:
+    """Per row, the families that can be left out, with their generator before them: of plants, those that they resemble."""
+    return [
+        frozenset().union(
+            *(_families(generator, name) for name in families.split(" + ") if name not in SHARED)
+        )
+        for generator, families in zip(rows.generator.tolist(), rows.families.tolist(), strict=True)
+    ]
+
+
+def _families(generator: str, name: str) -> tuple[str, ...]:
+    return _own_plants.RESEMBLED[name] if generator == "plants" else (f"{generator}: {name}",)
 
 
 def rows(worlds: Iterable[World], first: int = 0, alone: bool = False) -> Rows:
@@ -103,7 +121,7 @@ def rows(worlds: Iterable[World], first: int = 0, alone: bool = False) -> Rows:
                 "drop_se": evidence.parts.drop.se[tasks],
                 "world": np.full(tasks.size, number),
                 "generator": np.full(tasks.size, world.generator),
-                "families": np.full(tasks.size, " + ".join(world.families) or "none", dtype="U60"),
+                "families": np.full(tasks.size, " + ".join(world.families) or "none"),
                 "fewest": evidence.fewest[defined],
             }
         )
@@ -160,7 +178,8 @@ def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     alone = sys.argv[5:] == ["--alone"]
-    step = PIECE if generator == "strangers" else PIECE // len(_worlds.KINDS)
+    folder.mkdir(parents=True, exist_ok=True)
+    step = PIECE // len(_worlds.KINDS) if generator == "worlds" else PIECE
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():

@@ -1,8 +1,9 @@
 """Is the verdict right? Planted causes against verdicts in simulated worlds. python -m benchmarks.causes [--quick] [--json]
 
-Two generators that share no code draw pairs of sites (`_worlds`, `_strangers`); truth is what swapping parts of sites does
-(`_truth`). The posterior was fitted to seeds below FROZEN; later ones are what is tested here. One finding of each world is
-judged, one in which a cause counts where there is one, by the sets of evidence that a user may have (`shipped.VARIANTS`):
+Two generators that share no code draw pairs of sites (`_worlds`, `_strangers`), a third changes the scores of their sites
+(`_own_plants`, which have no network of B); truth is what swapping parts of sites does (`_truth`). The posterior was fitted
+to seeds below FROZEN; later ones are what is tested here. One finding of each world is judged, one in which a cause counts
+where there is one, by the sets of evidence that a user may have (`shipped.VARIANTS`):
     exact        names every cause that counts, and none that was not drawn
     part         names some of those that count, and none that was not drawn
     missed       says "none", or names other drawn causes only, where a cause counts
@@ -248,7 +249,7 @@ def main() -> int:
         return 0
     n_worlds = 20 if choice.quick else choice.worlds
     missed = False
-    for generator, seeds in (("strangers", n_worlds), ("worlds", n_worlds // 10)):
+    for generator, seeds in (("strangers", n_worlds), ("plants", n_worlds), ("worlds", n_worlds // 10)):
         if choice.rows:
             of = load(choice.rows.glob(f"{generator}-*.npz"))
         else:
@@ -257,7 +258,9 @@ def main() -> int:
                 worlds(generator, range(choice.first, choice.first + seeds)), choice.first, choice.alone
             )
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
-        for variant in shipped.VARIANTS.values():
+        for (witness, _), variant in shipped.VARIANTS.items():
+            if witness and generator == "plants":
+                continue
             results = report(of, answers(of, coefficients(variant)), choice.loss_ratio)
             if choice.json:
                 print(json.dumps({"generator": generator, "evidence": variant, **results}))
@@ -266,7 +269,7 @@ def main() -> int:
                     "\n".join(lines(f"{generator}, {variant}", results, variant == "witness_covariates")),
                     "\n",
                 )
-            missed |= results["false"] > (0.02 if "witness" in variant else 0.03)
+            missed |= results["false"] > (0.02 if witness else 0.03)
     return int(missed)
 
 

@@ -1,6 +1,7 @@
 """Fit the posterior of causes to simulated worlds and write its coefficients: python -m benchmarks.fit_posterior FOLDER
 
-FOLDER holds rows of both generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `worlds` likewise).
+FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `plants 1000 5000`
+and `worlds 1000 1180` likewise; a seed of worlds is ten of them).
 Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
 nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
 best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
@@ -21,7 +22,7 @@ from scipy.optimize import minimize
 from scipy.special import expit
 from torch import nn
 
-from benchmarks._simulated import Rows, load
+from benchmarks._simulated import Rows, families_of, load
 from benchmarks._truth import Floats
 from xray.stats import posterior, shipped
 from xray.stats.logistic import fit_logistic
@@ -45,8 +46,6 @@ OF_OTHERS: Final = (
     "drop alone", "drop accompanied",
 )  # fmt: skip
 """What a finding that is the only one of its pair has no evidence of begins so."""
-SHARED: Final = ("none", "prevalence")
-"""Kinds that every network sees: without them there is no other like them. Their worlds are dealt by number."""
 DEVELOPMENT: Final = 10
 LIKE: Final = 0.99
 """Share of simulated cases that are like the simulated cases."""
@@ -69,11 +68,8 @@ def development(rows: Rows) -> NDArray[np.bool_]:
 def folds(rows: Rows) -> Iterator[Fold]:
     """NETWORKS of them, without development worlds."""
     training = ~development(rows)
-    mechanisms = [
-        {f"{generator}: {mechanism}" for mechanism in families.split(" + ") if mechanism not in SHARED}
-        for generator, families in zip(rows.generator, rows.families, strict=True)
-    ]
-    group = {name: fold % NETWORKS for fold, name in enumerate(sorted(set().union(*mechanisms)))}
+    mechanisms = families_of(rows)
+    group = {name: fold % NETWORKS for fold, name in enumerate(sorted(frozenset().union(*mechanisms)))}
     for k in range(NETWORKS):
         holds = np.array([any(group[name] == k for name in names) for names in mechanisms])
         dealt = np.array([not names for names in mechanisms]) & (rows.world % NETWORKS == k)
@@ -160,7 +156,7 @@ def _observed(rows: Rows) -> Seen:
 
 
 def fit(rows: Rows, variant: str) -> Coefficients:
-    """The coefficients of a variant, from rows of both generators."""
+    """The coefficients of a variant, from rows of the generators."""
     names = tuple(columns_of(variant, rows))
     raw = np.column_stack([rows.columns[name] for name in names]).astype(np.float64)
     raw[~np.isfinite(raw)] = np.nan
@@ -209,16 +205,26 @@ def _sized(c: Coefficients, x: Floats, rows: Rows, every: list[Fold]) -> Coeffic
 
 
 def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
-    """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4)."""
+    """By what intervals of each network are stretched to hold HELD of the rows that it was left without, (patients, 4).
+
+    Of each generator's, so that worlds in which a share is always 0 are no excuse for those in which it is not.
+    """
     shares = rows.shares
     middle, low, high = posterior.sides(out, _observed(rows))
     far = np.maximum((middle - shares) / low, (shares - middle) / high)
     apart = np.concatenate([far[k, fold.left_out] for k, fold in enumerate(every)])
-    fewest = np.concatenate([rows.fewest[fold.left_out] for fold in every])
-    group = np.searchsorted(posterior.BY_PATIENTS, fewest, side="right")
-    return np.stack(
-        [np.quantile(apart[group == n], HELD, axis=0) for n in range(len(posterior.BY_PATIENTS) + 1)]
+    fewest, generator = (
+        np.concatenate([of[fold.left_out] for fold in every]) for of in (rows.fewest, rows.generator)
     )
+    group = np.searchsorted(posterior.BY_PATIENTS, fewest, side="right")
+    limits = [
+        [
+            np.quantile(apart[(group == n) & (generator == name)], HELD, axis=0)
+            for name in np.unique(generator)
+        ]
+        for n in range(len(posterior.BY_PATIENTS) + 1)
+    ]
+    return np.max(limits, axis=1)
 
 
 def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Coefficients:

@@ -20,22 +20,14 @@ from typing import Final
 
 import numpy as np
 
-from benchmarks._simulated import Rows, joined, load
+from benchmarks._simulated import Rows, families_of, joined, load
 from benchmarks._truth import Flags
 from benchmarks.causes import OUTCOMES, Answers, answers, lines, one_each, outcomes, rates, report
-from benchmarks.fit_posterior import SHARED, fit
+from benchmarks.fit_posterior import fit
 from xray.stats.causes import LOSS_RATIO
 from xray.stats.posterior import Coefficients, coefficients, parse, written
 
 GROUPS: Final = 6
-
-
-def families_of(rows: Rows) -> list[frozenset[str]]:
-    """Per row, the families that can be left out, with their generator before them."""
-    return [
-        frozenset(f"{generator}: {name}" for name in families.split(" + ") if name not in SHARED)
-        for generator, families in zip(rows.generator, rows.families, strict=True)
-    ]
 
 
 def groups(rows: Rows) -> list[frozenset[str]]:

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from scipy.special import expit
 
-from benchmarks import left_out
+from benchmarks import fit_posterior, left_out
 from benchmarks._simulated import Rows, joined, one_finding
 from benchmarks._strangers import draw_world
 from benchmarks.causes import Answers, calibration, shares
 from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, as_sure_as_right, development, folds
-from xray.stats.posterior import Coefficients, outputs, probabilities
+from xray.stats.posterior import BY_PATIENTS, OUTPUTS, Coefficients, Seen, outputs, probabilities, sides
 
 
 def rows_of(world, families, generator="strangers", **parts):
@@ -97,6 +97,41 @@ def test_a_posterior_without_some_families_is_fitted_on_no_world_with_them(monke
         assert c == "kept"
     list(left_out.judged(rows, rows, "scores", tmp_path))
     assert len(training_rows) == len(every), "what was fitted is kept"
+
+
+def test_intervals_are_wide_enough_for_each_generator():
+    """Shares of the second are all 0; ten times as many rows of it must not make intervals of the first narrow."""
+    rng = np.random.default_rng(4)
+    first, second = (
+        rows_of(
+            np.arange(at, at + n), [family] * n, generator, drop_se=np.full(n, 0.01),
+            fewest=np.tile([10, 30, 60, 120, 200], n // 5), shares=shares,
+        )
+        for at, n, family, generator, shares in (
+            (0, 3000, "noise", "strangers", rng.normal(0, 0.05, (3000, 4))),
+            (3000, 30000, "broader", "plants", np.zeros((30000, 4))),
+        )
+    )  # fmt: skip
+    rows = joined([first, second])
+    out, every = np.zeros((NETWORKS, len(rows), OUTPUTS)), list(folds(rows))
+    widen = fit_posterior._widened(out, rows, every)[np.searchsorted(BY_PATIENTS, rows.fewest, side="right")]
+    middle, low, high = (of[0] for of in sides(out, Seen(rows.drop_seen, rows.drop_se, rows.fewest)))
+    covered = np.abs(rows.shares - middle) <= widen * np.where(rows.shares < middle, low, high)
+    left_out = np.any([fold.left_out for fold in every], axis=0)
+    of_first = covered[left_out & (rows.generator == "strangers")].mean()
+    assert of_first == pytest.approx(fit_posterior.HELD, abs=0.005)
+    assert covered[rows.generator == "plants"].all()
+
+
+def test_planted_changes_are_left_out_with_the_families_that_they_resemble():
+    plants = rows_of(np.arange(3), ["errors", "noisy + prevalence", "prevalence"], generator="plants")
+    strangers = rows_of(np.arange(3, 6), ["noise", "noise, lost channels", "spectrum"])
+    rows = joined([plants, strangers])
+    without = left_out.holds(rows, frozenset({"strangers: noise"}))
+    np.testing.assert_array_equal(without, [True, False, False, True, False, False])
+    for fold in folds(rows):
+        assert fold.fitted[0] <= fold.fitted[3]
+        assert fold.fitted[1] <= fold.fitted[4]
 
 
 def test_rows_of_pairs_with_one_finding_are_joined_without_evidence_of_others():

@@ -6,9 +6,9 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks._own_plants import MOST, count, pairs, plant
-from benchmarks._planted import costs, values
-from benchmarks._truth import CAUSES
+from benchmarks import _planted, _strangers, _worlds
+from benchmarks._own_plants import KINDS, MOST, OTHER_SEEDS, RESEMBLED, costs, draw_world, pairs, plant
+from benchmarks._truth import CAUSES, Truth
 from xray.stats.evidence import Site
 
 N, PATIENTS = 400, 250
@@ -39,10 +39,15 @@ def test_what_counts_is_what_counts_for_semi_real_plants(site: Site) -> None:
     counting = np.zeros(4, dtype=np.int64)
     for seed in range(150):
         planted = plant(site, np.random.default_rng(seed))
-        value = values(site.labels, planted.calls, planted.weight, (site.scores, planted.scores))
-        expected = costs(site.labels, planted.calls, planted.weight, planted.pictures, value).counts
-        assert (count(site, planted) == expected).all(), seed
-        counting += expected.any(axis=0)
+        value = _planted.values(site.labels, planted.calls, planted.weight, (site.scores, planted.scores))
+        expected = _planted.costs(site.labels, planted.calls, planted.weight, planted.pictures, value)
+        real, by_pictures = costs(site, planted)
+        for name in Truth.__dataclass_fields__:
+            np.testing.assert_allclose(
+                getattr(real, name), getattr(expected, name), atol=1e-12, err_msg=f"{seed} {name}"
+            )
+        np.testing.assert_allclose(by_pictures, value[0, 0, 0, 0] - value[1, 0, 0, 0], atol=1e-12)
+        counting += expected.counts.any(axis=0)
     assert dict(zip(CAUSES, counting > 5, strict=True)) == dict.fromkeys(CAUSES, True)
 
 
@@ -85,3 +90,39 @@ def test_a_finding_of_one_class_counts_for_nothing(site: Site) -> None:
     labels[:, 2] = 0
     for pair in pairs(replace(site, labels=labels), 200, 5, 20):
         assert not pair.counts[2].any()
+
+
+def test_a_drawn_world_is_of_a_site_that_no_other_world_is_of_and_always_the_same(monkeypatch):
+    seeds = []
+    draw, mixed = _strangers.draw_world, _worlds.mixed_world
+    monkeypatch.setattr(
+        _strangers, "draw_world", lambda seed, families: seeds.append(seed) or draw(seed, families)
+    )
+    monkeypatch.setattr(_worlds, "mixed_world", lambda kind, seed: seeds.append(seed) or mixed(kind, seed))
+    several, again = ([draw_world(seed) for seed in range(6)] for _ in range(2))
+    assert sorted(seeds) == sorted([OTHER_SEEDS + seed for seed in range(6)] * 2)
+    for one, other in zip(several, again, strict=True):
+        np.testing.assert_array_equal(one.b.scores, other.b.scores)
+        np.testing.assert_array_equal(one.shares, other.shares)
+        assert one.generator == "plants"
+        assert one.a.witness is one.b.witness is None, "nothing is known of a network of B"
+        assert one.families == other.families
+        planted = {KINDS[name] for name in one.families}
+        assert not (one.counts & ~one.drawn).any()
+        causes = {CAUSES[at] for at in np.flatnonzero(one.drawn.any(axis=0))}
+        assert {"image", "label"} & causes <= planted
+    assert len({len(world.drop) for world in several}) > 1, "of all findings, some, or one"
+
+
+def test_every_kind_of_change_is_left_out_with_families_that_are_there():
+    of_strangers, of_worlds = (
+        _strangers.FAMILIES,
+        {part for kind in _worlds.KINDS for part in kind.split(" + ")},
+    )
+    assert set(RESEMBLED) == {name for name, cause in KINDS.items() if cause != "prevalence"}
+    for name, families in RESEMBLED.items():
+        for family in families:
+            generator, own = family.split(": ")
+            assert own in (of_strangers if generator == "strangers" else of_worlds), family
+            if generator == "strangers":
+                assert of_strangers[own][0] == KINDS[name]
