@@ -111,7 +111,7 @@ def _cut(site: Site, rng: Draws) -> Site:
         ill = site.labels[:, rng.choice(of_tasks)] == 1
         share, prevalence = ill.mean(), rng.uniform(0.15, 0.6)
         odds = share / (1 - share) * (1 - prevalence) / prevalence
-        stays &= ill | (rng.random(n) < odds)
+        stays &= ill | (rng.random(n) < odds) | (not ill.any())
     at = np.flatnonzero(stays)
     mixed = None if site.covariates is None else site.covariates[at]
     return Site(

@@ -6,7 +6,7 @@ from itertools import islice
 import numpy as np
 import pytest
 
-from benchmarks import _planted, _strangers, _worlds
+from benchmarks import _own_plants, _planted, _strangers, _worlds
 from benchmarks._own_plants import KINDS, MOST, OTHER_SEEDS, RESEMBLED, costs, draw_world, pairs, plant
 from benchmarks._truth import CAUSES, Truth
 from xray.stats.evidence import Site
@@ -126,3 +126,24 @@ def test_every_kind_of_change_is_left_out_with_families_that_are_there():
             assert own in (of_strangers if generator == "strangers" else of_worlds), family
             if generator == "strangers":
                 assert of_strangers[own][0] == KINDS[name]
+
+
+def test_a_site_is_cut_to_fewer_findings_patients_and_images_without_a_finding(site: Site) -> None:
+    times = 20
+    labels = np.tile(site.labels, (times, 1))
+    labels[:, 2] = 0
+    patients = np.concatenate([site.patients + PATIENTS * k for k in range(times)])
+    large = Site(
+        labels, np.tile(site.scores, (times, 1)), patients, None, np.tile(covariates(site), (times, 1))
+    )
+    findings, sizes, prevalences = set(), [], []
+    for seed in range(60):
+        cut = _own_plants._cut(large, np.random.default_rng(seed))
+        assert len(cut.labels) == len(cut.scores) == len(cut.patients) == len(covariates(cut))
+        findings.add(cut.labels.shape[1])
+        sizes.append(len(cut.labels) / len(labels))
+        prevalences.append(cut.labels.mean(axis=0)[0])
+    assert findings == {1, 3}
+    assert min(sizes) > 0.1, "also where a finding that is thinned is nobody's"
+    assert max(sizes) > 0.9
+    assert max(prevalences) > 1.2 * labels[:, 0].mean()
