@@ -18,11 +18,12 @@ QUIET: Final = 15.0
 
 class Warm:
     """A process that has collected some tests of a copy of the project. What it says is killed is; what it lets live may be
-    killed by a process that imports the change as everybody does.
+    killed by a process that imports the change as everybody does. It ends with the process that made it. Several have one
+    copy; name: what each writes begins so.
     """
 
-    def __init__(self, folder: Path, tests: Sequence[str], warm_up: Callable[[], None]) -> None:
-        self._killer = folder.parent / f"{folder.name}.killer"
+    def __init__(self, folder: Path, name: str, tests: Sequence[str], warm_up: Callable[[], None]) -> None:
+        self.killer = folder.parent / f"{name}.killer"
         self._killers: dict[str, list[str]] = {}
         ask, self._requests = os.pipe()
         self._answers, answer = os.pipe()
@@ -30,7 +31,7 @@ class Warm:
         if self.pid == 0:
             os.close(self._requests)
             os.close(self._answers)
-            os._exit(_collect(tests, _Plugin(folder, os.fdopen(ask), answer, warm_up)))
+            os._exit(_collect(tests, _Plugin(folder, self.killer, os.fdopen(ask), answer, warm_up)))
         os.close(ask)
         os.close(answer)
         self._replies = os.fdopen(self._answers)
@@ -43,23 +44,25 @@ class Warm:
         reply = self._replies.readline()
         if not reply:
             raise SystemExit("the tests can't be collected")
-        if self._killer.exists():  # what has noticed one change of a file is likely to notice the next
-            test = self._killer.read_text(encoding="utf-8")
+        if self.killer.exists():  # what has noticed one change of a file is likely to notice the next
+            test = self.killer.read_text(encoding="utf-8")
             self._killers[file] = [test, *(other for other in before if other != test)]
-            self._killer.unlink()
+            self.killer.unlink()
         return reply == "True\n"
 
-    def close(self) -> None:
-        """End it."""
-        os.close(self._requests)
-        os.waitpid(self.pid, 0)
+    def first(self, file: str) -> list[str]:
+        """The tests that have noticed changes of a file, the latest first."""
+        return self._killers.get(file, [])
 
 
 class _Plugin:
     """Waits for changes once the tests are collected; a fork of it runs those that are asked for."""
 
-    def __init__(self, folder: Path, requests: Any, answer: int, warm_up: Callable[[], None]) -> None:
-        self.folder, self.requests, self.answer, self.warm_up = folder, requests, answer, warm_up
+    def __init__(
+        self, folder: Path, killer: Path, requests: Any, answer: int, warm_up: Callable[[], None]
+    ) -> None:
+        self.folder, self.killer, self.requests, self.answer = folder, killer, requests, answer
+        self.warm_up = warm_up
 
     def pytest_collection_finish(self, session: Any) -> None:
         """Fork for each request; the fork goes on with the session."""
@@ -82,12 +85,12 @@ class _Plugin:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Say which test failed."""
         if report.failed:
-            (self.folder.parent / f"{self.folder.name}.killer").write_text(report.nodeid, encoding="utf-8")
+            self.killer.write_text(report.nodeid, encoding="utf-8")
 
 
 def _collect(tests: Sequence[str], plugin: _Plugin) -> int:
     folder = plugin.folder
-    quiet = os.open(folder.parent / f"{folder.name}.log", os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+    quiet = os.open(plugin.killer.with_suffix(".log"), os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
     os.dup2(quiet, 1)
     os.dup2(quiet, 2)
     os.chdir(folder)

@@ -338,7 +338,8 @@ def _survivors(sample: Sequence[Mutant], options: argparse.Namespace) -> Iterato
                     + "\nthe tests fail unchanged"
                 )
         for number in range(jobs):
-            free.put((Tree(Path(folder) / str(number + 1)), Warm(tree.folder, tests, _verdict.warm_up)))
+            warm = Warm(tree.folder, f"warm {number}", tests, _verdict.warm_up)
+            free.put((Tree(Path(folder) / str(number + 1)), warm))
 
         def one(mutant: Mutant) -> bool:
             judges = free.get()
