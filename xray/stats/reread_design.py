@@ -116,7 +116,7 @@ def plan(scores: FloatArray, labels: FloatArray, budget: int) -> Design | None:
 
 
 def _cut(scores: FloatArray, weight: FloatArray, count: int) -> tuple[IntArray, int]:
-    """Strata of about equal weight in order of score, and how many there are; each has LEAST images at least."""
+    """Strata of about equal weight in order of score, and how many there are; all but the first have LEAST images."""
     order = np.argsort(scores, kind="stable")
     share = (np.cumsum(weight[order]) - 0.5 * weight[order]) / weight.sum()
     cut = np.minimum((share * count).astype(np.int64), count - 1)

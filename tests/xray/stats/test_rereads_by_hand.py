@@ -5,6 +5,7 @@ import pytest
 from scipy.stats import t
 from sklearn.metrics import roc_auc_score
 
+from xray.stats import reread_design
 from xray.stats.reread_design import Design, Placed, draw, guesses, placed, plan
 from xray.stats.rereads import (
     FEW_READS,
@@ -287,3 +288,20 @@ def test_an_auc_wants_a_whole_positive_and_a_whole_negative():
 def test_an_estimated_auc_above_one_is_one():
     """The images with the highest scores are positive; the read one of the others stands for two."""
     assert auc_of_reads([0, 0, 0, 1, 1, 0], [0, 3, 5], [0, 1, 1], 3) == (1.0, 4.0)
+
+
+@pytest.mark.parametrize(
+    ("weight", "sizes"),
+    [
+        ([10, 10, 10 / 3, 10 / 3, 10 / 3], [2, 3]),  # a bin of one image joins the stratum before it
+        ([10, 5, 5, 10 / 3, 10 / 3, 10 / 3], [1, 2, 3]),  # the first has none before it
+        ([5, 5, 10, 10 / 3, 10 / 3, 10 / 3], [3, 3]),
+        ([20, 5, 5], [1, 2]),  # a bin that holds nothing is no stratum
+    ],
+)
+def test_strata_are_bins_of_equal_weight_and_two_images_at_least_but_the_first(weight, sizes):
+    order = np.random.default_rng(0).permutation(len(weight))
+    scores, of_images = np.arange(len(weight), dtype=float)[order], np.array(weight, dtype=float)[order]
+    stratum, count = reread_design._cut(scores, of_images, 3)
+    assert count == len(sizes)
+    np.testing.assert_array_equal(stratum[np.argsort(scores)], np.repeat(np.arange(count), sizes))
