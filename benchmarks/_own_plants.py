@@ -74,13 +74,17 @@ Draws = np.random.Generator
 @dataclass(frozen=True)
 class Planted:
     """Of A's images: scores (n, n_tasks) at B; weight (n,), how likely an image comes; calls (n, n_tasks), that it is called
-    positive, NaN without a label. names: kinds of change. pictures: whether scores were changed."""
+    positive, NaN without a label. names: kinds of change."""
 
     scores: Floats
     weight: Floats
     calls: Floats
     names: tuple[str, ...]
-    pictures: bool
+
+    @property
+    def pictures(self) -> bool:
+        """Whether scores were changed."""
+        return "image" in [KINDS[name] for name in self.names]
 
 
 def draw_world(seed: int) -> World:
@@ -181,7 +185,7 @@ def plant(site: Site, rng: Draws) -> Planted:
         for task in [target, *(task for task in others if wide and rng.random() < 0.5)]:
             name, calls[:, task] = _labeller(labels, z[:, task], task, rng)
             names += [name] * (name not in names)
-    return Planted(changed, np.maximum(weight, RAREST * weight.max()), calls, tuple(names), "image" in causes)
+    return Planted(changed, np.maximum(weight, RAREST * weight.max()), calls, tuple(names))
 
 
 def _standardised(scores: Floats) -> Floats:

@@ -18,9 +18,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._simulated import PIECE, worlds
+from benchmarks._simulated import PIECE, per_seed, worlds
 from benchmarks._truth import Flags, Floats, World
-from benchmarks._worlds import KINDS
 from xray.stats import pipelines, posterior, reread_design, rereads, shipped
 from xray.stats.causes import FEWEST
 from xray.stats.evidence import Site, gather
@@ -200,13 +199,14 @@ def load(paths: Iterable[Path]) -> Findings:
 def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    per_seed = len(KINDS) if generator == "worlds" else 1
-    step = PIECE // per_seed
+    step = PIECE // per_seed(generator)
     folder.mkdir(parents=True, exist_ok=True)
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():
-            numbered = enumerate(worlds(generator, range(start, min(start + step, last))), per_seed * start)
+            numbered = enumerate(
+                worlds(generator, range(start, min(start + step, last))), per_seed(generator) * start
+            )
             save([findings(world, number) for number, world in numbered], path)
 
 

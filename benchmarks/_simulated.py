@@ -72,6 +72,11 @@ def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
             yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
 
 
+def per_seed(generator: str) -> int:
+    """How many worlds a seed is."""
+    return len(_worlds.KINDS) if generator == "worlds" else 1
+
+
 def one_finding(world: World, seed: int) -> Iterator[World]:
     """The world as if a single finding had been labelled: one that a cause counts for, if any, and one of the others."""
     order = np.random.default_rng(seed).permutation(len(world.drop))
@@ -179,7 +184,7 @@ def main() -> None:
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
     alone = sys.argv[5:] == ["--alone"]
     folder.mkdir(parents=True, exist_ok=True)
-    step = PIECE // len(_worlds.KINDS) if generator == "worlds" else PIECE
+    step = PIECE // per_seed(generator)
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():

@@ -38,7 +38,7 @@ class Warm:
 
     def passes(self, file: str, text: str, tests: Sequence[str], seconds: float) -> bool:
         """Whether the tests pass with a file's text in place of its own."""
-        before = self._killers.setdefault(file, [])
+        before = self.first(file)
         request = {"file": file, "text": text, "tests": list(tests), "seconds": seconds, "first": before}
         os.write(self._requests, json.dumps(request).encode() + b"\n")
         reply = self._replies.readline()

@@ -31,7 +31,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks._simulated import Rows, load, rows, worlds
+from benchmarks._simulated import Rows, load, per_seed, rows, worlds
 from benchmarks._truth import CAUSES, Flags, Floats
 from xray.stats import posterior, shipped
 from xray.stats.causes import FEWEST, LOSS_RATIO, judge
@@ -249,7 +249,8 @@ def main() -> int:
         return 0
     n_worlds = 20 if choice.quick else choice.worlds
     missed = False
-    for generator, seeds in (("strangers", n_worlds), ("plants", n_worlds), ("worlds", n_worlds // 10)):
+    for generator in ("strangers", "plants", "worlds"):
+        seeds = n_worlds // per_seed(generator)
         if choice.rows:
             of = load(choice.rows.glob(f"{generator}-*.npz"))
         else:

@@ -4,7 +4,7 @@ On the pairs of `benchmarks.semi_real`, or with --strangers on fresh worlds of `
 pair's own A, in which none, one or two causes are planted (`_own_plants`: scores and labels alone, no picture). A forest is
 fitted to their evidence and to the shipped posterior's log odds, and asked about the real pair, which it has not seen, nor
 any change of `benchmarks._planted`. The same cells are judged by the shipped posterior, and by the mean of both. Nothing of
-this is used by the product: it says what own plants are worth where the simulators' worlds end, and what they cost.
+this is used by the product, whose posterior has learned from such plants in simulated hospitals' scores.
 """
 
 import argparse
