@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from tests.flows.test_killed import own_processes, wait_until
+from tests.processes import has_ended
 
 PROJECT = Path(__file__).resolve().parents[2]
 HEAD = """
@@ -34,14 +35,6 @@ def start(program: str, **variables: str) -> "subprocess.Popen[str]":
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"
     return process
-
-
-def runs(process: psutil.Process) -> bool:
-    """Whether it is there, and no zombie; one that was killed may still have to be given a processor to die on."""
-    try:
-        return process.is_running() and process.status() != "zombie"
-    except psutil.NoSuchProcess:
-        return False
 
 
 def end(process: "subprocess.Popen[str]", number: int, group: bool = False) -> tuple[int, str, float]:
@@ -78,7 +71,7 @@ with attended(Command("stopped")):
     code, error, seconds = end(process, signal.SIGTERM)
     assert (code, error) == (143, "stopped\n")
     assert seconds < 5
-    wait_until(lambda: not any(map(runs, children)), 5, lambda: [child for child in children if runs(child)])
+    assert all(has_ended(child.pid, 5) for child in children)
 
 
 def test_a_command_ends_while_a_query_blocks_its_main_thread(database):

@@ -4,10 +4,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
+
+from tests.processes import has_ended, is_alive
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="there is such a call on Linux only")
 
@@ -23,13 +24,6 @@ time.sleep(60)
 """
 
 
-def is_running(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
 @pytest.mark.parametrize("signal_number", [signal.SIGKILL, signal.SIGTERM])
 def test_the_child_dies_with_its_parent(signal_number):
     with subprocess.Popen(
@@ -37,13 +31,10 @@ def test_the_child_dies_with_its_parent(signal_number):
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
-        assert is_running(child)
+        assert is_alive(child)
         parent.send_signal(signal_number)
         parent.wait()
-    deadline = time.monotonic() + 10
-    while is_running(child):
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
+    assert has_ended(child)
 
 
 def test_a_child_whose_parent_is_gone_already_ends_at_once():

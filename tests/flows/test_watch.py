@@ -17,6 +17,7 @@ from db.embedded.folder import Folder, is_held
 from flows import refusals, watch
 from flows.watch import Child, reached
 from tests.flows.test_killed import own_processes, wait_until
+from tests.processes import has_ended
 
 ECHO = """
 import os, socket, sys
@@ -61,6 +62,7 @@ def test_a_killed_server_is_started_again_at_its_address(listener):
     with child.running():
         first = ask(listener)
         os.kill(first, signal.SIGKILL)
+        assert has_ended(first)  # a killed server can still take a connection until it gets a processor
         second = ask(listener)  # waits in the listener's queue meanwhile
         assert second != first
     assert child.process is not None

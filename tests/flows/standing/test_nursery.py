@@ -11,6 +11,7 @@ import psutil
 import pytest
 
 from flows.standing.nursery import MARK, SERVICE, kill, marked
+from tests.processes import has_ended
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="orphans come to a nursery on Linux only")
 PROJECT = Path(__file__).resolve().parents[3]
@@ -44,22 +45,10 @@ def family(tmp_path):
         process.wait()
 
 
-def alive(log: Path) -> bool:
-    pid = int(log.read_text())
-    return psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-
-
-def has_ended(log: Path) -> bool:
-    deadline = time.monotonic() + 10
-    while alive(log) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return not alive(log)
-
-
 def test_orphans_of_a_service_end_with_it(family):
     nursery, log = family(0.3)
     assert nursery.wait(10) == 7
-    assert has_ended(log)
+    assert has_ended(int(log.read_text()))
 
 
 def test_a_killed_service_takes_its_children_along(family):
@@ -69,14 +58,14 @@ def test_a_killed_service_takes_its_children_along(family):
     )
     service.kill()
     assert nursery.wait(10) == 128 + signal.SIGKILL
-    assert has_ended(log)
+    assert has_ended(int(log.read_text()))
 
 
 def test_a_stop_signal_ends_the_service_and_its_children(family):
     nursery, log = family(100)
     nursery.terminate()
     nursery.wait(10)
-    assert has_ended(log)
+    assert has_ended(int(log.read_text()))
 
 
 def test_marked_processes_are_found_and_killed(family, tmp_path):
@@ -85,4 +74,4 @@ def test_marked_processes_are_found_and_killed(family, tmp_path):
     nursery.wait(10)
     assert [process.pid for process in marked(str(tmp_path), "another")] == []
     kill(marked(str(tmp_path), "family"))
-    assert has_ended(log)
+    assert has_ended(int(log.read_text()))

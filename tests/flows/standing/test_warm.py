@@ -14,6 +14,7 @@ import pytest
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, kill, marked
 from flows.standing.warm import _is_ours
+from tests.processes import has_ended, is_alive
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="Linux's means to hand a process on"),
@@ -89,15 +90,6 @@ def warm(tmp_path):
         process.communicate()
 
 
-def is_gone(pid: int) -> bool:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.05)
-    return False
-
-
 def test_a_fork_has_the_askers_environment_and_none_of_the_servers(warm, tmp_path):
     server = warm.serve()
     for _ in range(2):
@@ -119,7 +111,7 @@ def test_signals_reach_the_fork(warm):
     assert patient.wait(10) == 9
     other.terminate()
     assert other.wait(10) == -signal.SIGTERM
-    assert all(is_gone(pid) for pid in pids)
+    assert all(has_ended(pid) for pid in pids)
 
 
 def test_a_fork_ends_with_its_asker(warm):
@@ -127,8 +119,8 @@ def test_a_fork_ends_with_its_asker(warm):
     asker, other = warm.ask(PATIENT), warm.ask(PATIENT)
     pids = [int(process.stdout.readline()) for process in (asker, other)]
     asker.kill()
-    assert is_gone(pids[0])
-    assert psutil.pid_exists(pids[1])
+    assert has_ended(pids[0])
+    assert is_alive(pids[1])
     assert other.poll() is None
 
 
@@ -138,7 +130,7 @@ def test_every_fork_ends_with_the_server(warm):
     pid = int(asker.stdout.readline())
     server.kill()
     assert asker.wait(10) == -signal.SIGKILL
-    assert is_gone(pid)
+    assert has_ended(pid)
 
 
 def test_changed_code_is_not_run_from_memory(warm, monkeypatch):
