@@ -390,7 +390,9 @@ def _beside(columns: dict[str, FloatArray], n: int) -> dict[str, FloatArray]:
         for row in np.flatnonzero(~complete):
             for k in range(n):
                 of_others = np.delete(table[row], k)
-                medians[row, k], sizes[row, k] = np.median(of_others), np.sqrt(np.mean(of_others**2))
+                with np.errstate(invalid="ignore"):  # between two opposite infinities there is no median
+                    medians[row, k] = np.median(of_others)
+                sizes[row, k] = np.sqrt(np.mean(of_others**2))
     return {
         f"others' {prefix}{name}": of
         for prefix, values in (("", medians), ("size of ", sizes))

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import norm
 
-from xray.stats.evidence import BESIDE, SIZED, Site, gather
+from xray.stats.evidence import BESIDE, SIZED, Site, _beside, gather
 
 
 def site(rng, n=600, prevalence=(0.3, 0.2, 0.25), shift=0.0, spread=1.0, copies=1, at=0):
@@ -68,6 +68,12 @@ def test_a_finding_that_ranks_without_a_fault_keeps_the_evidence_of_the_others()
     others = columns["co-labels a z"][1:]
     assert columns["others' co-labels a z"][0] == pytest.approx(others.mean())
     assert columns["others' size of co-labels a z"][0] == pytest.approx(np.sqrt(np.mean(others**2)))
+
+
+def test_between_two_opposite_infinities_there_is_no_median():
+    columns = _beside({"drop z": np.array([np.inf, -np.inf, 1.0])}, 3)
+    np.testing.assert_array_equal(columns["others' drop z"], [-np.inf, np.inf, np.nan])
+    assert np.isinf(columns["others' size of drop z"]).all()
 
 
 def test_one_finding_alone_has_no_controls():
