@@ -33,7 +33,7 @@ from xray.stats.intervals import wilson
 from xray.stats.placements import Scores, as_columns, as_table
 
 FEW = 10
-"""With fewer positives or negatives than this on the side that is counted, the variance is too uncertain."""
+"""With positives or negatives of fewer patients than this on the side that is counted, the variance is too uncertain."""
 
 
 @dataclass(frozen=True)
@@ -60,8 +60,8 @@ def net_benefit(
 
     labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: of that shape, probabilities in [0, 1] or NaN; or their
     logits (`of_logits`), compared with the logit of t. thresholds: (k,), in (0, 1). patients: (n_images,), equal where the
-    patient is; None: one image each. Normal intervals, for thresholds given beforehand; where they rest on fewer
-    than ten positives or negatives, they reach as far as those from Wilson's bounds. At most the prevalence.
+    patient is; None: one image each. Normal intervals, for thresholds given beforehand; where they rest on positives
+    or negatives of fewer than ten patients, they reach as far as those from Wilson's bounds. At most the prevalence.
     Where no image is called the benefit is 0, where all are it is that of treating all: neither has an interval.
     """
     check_level(level)
@@ -166,8 +166,10 @@ def _estimates(
     se = np.where(reason == DEFINED, np.sqrt(np.maximum(variance, 0)), np.nan)
     half = ndtri(0.5 + level / 2) * se
     lower, upper = value - half, value + half
-    below, above = _by_proportions(hits, alarms, odds, sums.units, level)
-    is_few = side[:2].min(axis=0) < FEW
+    squares = np.maximum(side[[2, 4]], 1)
+    effective = np.where(side[:2] > 0, safe * side[:2] / squares, np.maximum(sums.units, 1))
+    below, above = _by_proportions(hits, alarms, odds, effective, level)
+    is_few = (side[:2] ** 2 / squares).min(axis=0) < FEW
     lower, upper = (
         np.where(is_few, np.minimum(lower, below), lower),
         np.where(is_few, np.maximum(upper, above), upper),
@@ -179,16 +181,18 @@ def _estimates(
 
 
 def _by_proportions(
-    hits: FloatArray, alarms: FloatArray, odds: FloatArray, units: IntArray, level: float
+    hits: FloatArray, alarms: FloatArray, odds: FloatArray, n: FloatArray, level: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Bounds of hits − odds · alarms from Wilson's bounds of either share of the units (Zou and Donner 2008).
+    """Bounds of hits − odds · alarms from Wilson's bounds of either share (Zou and Donner 2008).
+
+    n: (2, ...), of how many independent images the shares of hits and of alarms are (Kish 1965): fewer than there are where
+    patients have several.
 
     With l, u the bounds of a share and r the correlation of two shares of one whole, −√(hits alarms / ((1 − hits) (1 −
     alarms))), the lower one lies √(a² + b² − 2 r a b) below, a = hits − l, b = odds · (u − alarms); the upper one alike.
     """
-    n = np.maximum(units, 1)
-    less_hits, more_hits = (np.abs(bound - hits) for bound in wilson(hits * n, n, level))
-    less_alarms, more_alarms = (odds * np.abs(bound - alarms) for bound in wilson(alarms * n, n, level))
+    less_hits, more_hits = (np.abs(bound - hits) for bound in wilson(hits * n[0], n[0], level))
+    less_alarms, more_alarms = (odds * np.abs(bound - alarms) for bound in wilson(alarms * n[1], n[1], level))
     r = -np.sqrt(hits * alarms / np.maximum((1 - hits) * (1 - alarms), np.finfo(float).tiny))
     r = np.maximum(r, -1)
     below = np.sqrt(less_hits**2 + more_alarms**2 - 2 * r * less_hits * more_alarms)

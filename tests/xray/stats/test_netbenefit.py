@@ -81,6 +81,45 @@ def test_doubled_images_do_not_narrow_the_interval():
     np.testing.assert_allclose(twice.over_all.se, once.over_all.se, rtol=1e-12)
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_few_patients_are_few_however_many_images_they_have(seed):
+    """Of 60 images fewer than ten are positives or negatives on a side; each three times is no more patients."""
+    labels, p = sample(seed, 60)
+    once = net_benefit(labels, p, THRESHOLDS)
+    thrice = net_benefit(np.tile(labels, 3), np.tile(p, 3), THRESHOLDS, np.tile(np.arange(60), 3))
+    for one, three in ((once.model, thrice.model), (once.over_all, thrice.over_all)):
+        half = 1.959964 * one.se
+        assert (one.upper - one.value > 1.0001 * half).any(), "further than a normal interval"
+        np.testing.assert_allclose(three.lower, one.lower, rtol=1e-12)
+        np.testing.assert_allclose(three.upper, one.upper, rtol=1e-12)
+
+
+def test_intervals_of_few_ill_patients_hold():
+    """Six ill patients of 200, six images each: normal intervals hold 91 to 92 %."""
+    rng = np.random.default_rng(3)
+    held, wide, draws = np.zeros(2), np.zeros(2), 600
+
+    def of(patients):
+        unit = np.repeat(np.arange(patients), 6)
+        ill = (rng.random(patients) < 0.03)[unit]
+        of_patient, of_image = rng.normal(size=patients)[unit], rng.normal(size=unit.size)
+        return ill.astype(float), 1 / (1 + np.exp(2.2 - 1.8 * ill - 0.8 * of_patient - 0.6 * of_image)), unit
+
+    labels, p, _ = of(300_000)
+    truth = [part.value[0] for part in parts_of(net_benefit(labels, p, 0.1))]
+    for _ in range(draws):
+        for k, part in enumerate(parts_of(net_benefit(*of(200)[:2], 0.1, np.repeat(np.arange(200), 6)))):
+            held[k] += part.lower[0] <= truth[k] <= part.upper[0]
+            wide[k] += (part.upper[0] - part.lower[0]) / (2 * 1.959964 * part.se[0]) / draws
+    assert (held / draws > 0.95).all(), held / draws
+    assert (held / draws < 0.995).all(), held / draws
+    assert (wide < [1.4, 1.9]).all(), wide
+
+
+def parts_of(benefit):
+    return benefit.model, benefit.over_all
+
+
 def test_with_few_of_a_class_the_interval_is_at_least_wilsons():
     """Four of 200 positives stay uncalled, 60 of 800 negatives are called in vain."""
     labels, p = (
@@ -199,5 +238,5 @@ def test_bounds_by_wilsons_are_added_in_squares_with_the_correlation_of_two_shar
     a, b, c, d = hits - low, odds * (many - alarms), high - hits, odds * (alarms - few)
     value = hits - odds * alarms
     expected = value - np.sqrt(a**2 + b**2 - 2 * r * a * b), value + np.sqrt(c**2 + d**2 - 2 * r * c * d)
-    bounds = _by_proportions(np.array(hits), np.array(alarms), np.array(odds), np.array(n), 0.95)
+    bounds = _by_proportions(np.array(hits), np.array(alarms), np.array(odds), np.array([n, n]), 0.95)
     assert [float(bound) for bound in bounds] == pytest.approx(expected, abs=1e-12)
