@@ -22,6 +22,7 @@ from xray.stats.agreement import (
     kappa,
     kappa_inflation,
     mcnemar,
+    mcnemar_by_patient,
     negative_agreement,
     pabak,
     positive_agreement,
@@ -32,6 +33,8 @@ from xray.stats.roc import Youden
 METHOD = (
     "Cohen's kappa of ensembles, score >= Youden point, profile likelihood, 95 %; Kendall's tau-b of scores"
 )
+
+CLUSTERED_METHOD = METHOD.replace("95 %;", "patients as units, 95 %;")
 
 
 def show(result: Stored) -> Part:
@@ -101,7 +104,12 @@ def _compare(
         if clustered
         else 1.0
     )
-    kappas, pabaks, test_of_rates = kappa(table, inflation=inflation), pabak(table), mcnemar(table)
+    kappas, pabaks = kappa(table, inflation=inflation), pabak(table)
+    of_rates = (
+        mcnemar_by_patient(own_calls[:, tasks], other_calls[:, tasks], test.cohort.patients)[0]
+        if clustered
+        else mcnemar(table).p_exact
+    )
     on_positives, on_negatives = positive_agreement(table), negative_agreement(table)
     for column, task in enumerate(tasks):
         reason, itself = str(kappas.reason[column]) or None, trained_on == reference
@@ -122,11 +130,11 @@ def _compare(
             "pabak": number(pabaks.value[column]),
             "positive_agreement": number(on_positives.value[column]),
             "negative_agreement": number(on_negatives.value[column]),
-            "mcnemar_p": number(test_of_rates.p_exact[column]) if kappas.n[column] else None,
+            "mcnemar_p": number(of_rates[column]) if kappas.n[column] else None,
             "tau": number(taus[column]),
             "threshold_reference": number(point.threshold[task]),
             "threshold": number(other.threshold[task]),
-            "method": METHOD,
+            "method": CLUSTERED_METHOD if clustered else METHOD,
             "reason": reason,
             "evaluation_ids": test.ids(reference, trained_on),
         }

@@ -15,6 +15,7 @@ from xray.analyses.analysis import Stored, analysis
 from xray.analyses.pairs import with_pairs
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calibrated, calls
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import agreement as parts
@@ -24,6 +25,8 @@ from xray.stats.bland_altman import bland_altman
 from xray.stats.roc import auc
 
 METHOD = "limits of agreement (Bland and Altman 1999) of ensembles' probabilities, Youden point at 1/2 (Eq. 1), 95 %"
+
+CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 
 def show(result: Stored) -> Part:
@@ -58,7 +61,9 @@ def _compare(
 ) -> Iterator[dict[str, Any]]:
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
     labels = test.cohort.labels[:, tasks]
-    limits = bland_altman(calibrated(test, reference, tasks), calibrated(test, trained_on, tasks))
+    patients = test.cohort.patients if has_repeated_patients(test) else None
+    one, two = (calibrated(test, name, tasks) for name in (reference, trained_on))
+    limits = bland_altman(one, two, patients=patients)
     calls_of = [
         calls(labels, test.ensemble(name)[:, tasks], test.youden(name).threshold[tasks])
         for name in (reference, trained_on)
@@ -81,7 +86,7 @@ def _compare(
             "auc_reference": number(auc_reference[task]),
             "auc": number(areas[column]),
             "kappa": number(kappas[column]),
-            "method": METHOD,
+            "method": METHOD if patients is None else CLUSTERED_METHOD,
             "reason": reason,
             "evaluation_ids": test.ids(reference, trained_on),
         }

@@ -11,6 +11,7 @@ from db.results import Calibration
 from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
@@ -18,6 +19,7 @@ from xray.report.parts.part import Part
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
 
 METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
+CLUSTERED_METHOD = f"{METHOD}, patients as units"
 FEWEST = 10
 """So many of either class before a line is fitted."""
 
@@ -42,7 +44,8 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     labels, probabilities = test.cohort.labels, expit(test.ensemble(trained_on))
-    bins = binned(labels, probabilities)
+    patients = test.cohort.patients if has_repeated_patients(test) else None
+    bins = binned(labels, probabilities, patients=patients)
     score, curve = brier_of(bins), curve_of(bins)
     error = curve_error(curve)
     trained = test.trained_tasks(trained_on)
@@ -51,7 +54,7 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
         n, n_pos = int(score.n[task]), int(score.n_pos[task])
         line = [np.nan] * 4
         if min(n_pos, n - n_pos) >= FEWEST:
-            line = _line(labels[:, task], probabilities[:, task])
+            line = _line(labels[:, task], probabilities[:, task], patients)
         nonempty = curve.observed.n[:, task] > 0
         row = {
             "cohort_id": test.cohort.id,
@@ -70,7 +73,7 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
             "bin_observed": curve.observed.value[nonempty, task].tolist(),
             "bin_lower": curve.observed.lower[nonempty, task].tolist(),
             "bin_upper": curve.observed.upper[nonempty, task].tolist(),
-            "method": METHOD,
+            "method": METHOD if patients is None else CLUSTERED_METHOD,
             "reason": (str(score.reason[task]) or None) if task in trained else NOT_TRAINED,
             "evaluation_ids": test.ids(trained_on),
         }
@@ -78,10 +81,14 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _line(labels: NDArray[np.float32], probabilities: NDArray[np.float64]) -> list[float]:
+def _line(
+    labels: NDArray[np.float32],
+    probabilities: NDArray[np.float64],
+    patients: NDArray[np.integer] | None,
+) -> list[float]:
     """(intercept, slope, its lower and upper bound); NaN where the likelihood has no maximum."""
     clipped = np.clip(probabilities, 1e-15, 1 - 1e-15)
-    line = calibration_line(labels, clipped)
+    line = calibration_line(labels, clipped, patients)
     intercept, slope = line.coefficients
     half_width = ndtri(0.975) * np.sqrt(line.covariance[1, 1])
     return [float(value) for value in (intercept, slope, slope - half_width, slope + half_width)]

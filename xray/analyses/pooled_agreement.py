@@ -22,11 +22,13 @@ from xray.analyses.stored import StoredStudy, TestSet
 from xray.report import published
 from xray.report.parts import agreement as parts
 from xray.report.parts.part import Part
-from xray.stats.agreement import CrossTable, cross_table, kappa, pabak
+from xray.stats.agreement import CrossTable, cross_table, kappa, kappa_inflation, pabak
+from xray.stats.estimates import codes_of
 from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
 METHOD = "Cohen's kappa of ensembles over all test cohorts, score >= Youden point, profile likelihood, 95 %; Kendall's tau-b"
+CLUSTERED_METHOD = METHOD.replace("95 %;", "patients as units, 95 %;")
 RULES = ("target", "own")
 
 
@@ -81,6 +83,13 @@ def _of_task(
             [_calls(tests[p], name, task, _point(tests[p], name, rule, at_home)) for p in indices]
         )
 
+    @cache
+    def units(indices: tuple[int, ...]) -> NDArray[np.int64] | None:
+        """Codes of the images' patients over all cohorts, which may share some; None where each has one image."""
+        patients = np.concatenate([tests[index].cohort.identities.patients for index in indices])
+        codes = codes_of(patients)
+        return codes if (np.bincount(codes) > 1).any() else None
+
     rows = []
     for pair in pairs:
         indices = tuple(index for index in tests_of[pair[0]] if index in tests_of[pair[1]])
@@ -93,9 +102,10 @@ def _of_task(
                 first, second = (pooled_calls(name, indices, rule) for name in pair)
                 labels = np.concatenate([test.cohort.labels[:, task] for test in pair_tests])
                 n_pos = int((labels[~np.isnan(first) & ~np.isnan(second)] == 1).sum())
-                rows.append(
-                    _row(pair_tests, task, pair, rule, at_home, tau, cross_table(first, second), n_pos)
-                )
+                table, patients = cross_table(first, second), units(indices)
+                inflation = 1.0 if patients is None else float(kappa_inflation(first, second, patients))
+                row = _row(pair_tests, task, pair, rule, at_home, tau, table, n_pos, inflation)
+                rows.append(row | {"method": METHOD if patients is None else CLUSTERED_METHOD})
     return rows
 
 
@@ -117,11 +127,12 @@ def _row(
     tau: float,
     table: CrossTable,
     n_pos: int,
+    inflation: float,
 ) -> dict[str, Any]:
-    """n_pos: of the images that both models called, as n is."""
+    """n_pos: of the images that both models called, as n is. inflation: as of `kappa`."""
     points = [(name, _point(test, name, rule, at_home)) for test in tests for name in pair]
     lacking = [f"{name}: {point.reason[task]}" for name, point in points if np.isnan(point.threshold[task])]
-    agreement, adjusted = kappa(table), pabak(table)
+    agreement, adjusted = kappa(table, inflation=inflation), pabak(table)
     return {
         "task_id": task,
         "trained_on_a": pair[0],
@@ -135,7 +146,6 @@ def _row(
         "pabak": number(float(adjusted.value)),
         "tau": number(tau),
         "cohort_ids": [test.cohort.id for test in tests],
-        "method": METHOD,
         "reason": lacking[0] if lacking and agreement.n == 0 else str(agreement.reason) or None,
         "evaluation_ids": [e for test in tests for e in test.ids(*pair)],
     }

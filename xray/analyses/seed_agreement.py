@@ -11,14 +11,16 @@ from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import agreement as parts
 from xray.report.parts.part import Part
-from xray.stats.agreement import cross_table, kappa, pabak
+from xray.stats.agreement import cross_table, kappa, kappa_inflation, pabak
 from xray.stats.roc import youden
 
-METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohort, Fleiss et al. 1969, 95 %"
+METHOD = "Cohen's kappa of two seeds, each at its Youden point on the test cohort, profile likelihood, 95 %"
+CLUSTERED_METHOD = f"{METHOD}, patients as units"
 
 
 def show(result: Stored) -> Part:
@@ -41,7 +43,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
     labels, labelled_tasks = test.cohort.labels, test.labelled_tasks()
-    seeds = []
+    seeds, clustered = [], has_repeated_patients(test)
     for one in test.of(trained_on):
         scores = test.logits[one.evaluation_id].T
         point = youden(labels, scores)
@@ -49,7 +51,9 @@ def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
     for (a, point_a, calls_a), (b, point_b, calls_b) in combinations(seeds, 2):
         tasks = sorted(labelled_tasks & a.trained & b.trained)
         table = cross_table(calls_a[:, tasks], calls_b[:, tasks])
-        kappas, pabaks = kappa(table), pabak(table)
+        two = calls_a[:, tasks], calls_b[:, tasks]
+        inflation = kappa_inflation(*two, test.cohort.patients) if clustered else 1.0
+        kappas, pabaks = kappa(table, inflation=inflation), pabak(table)
         for column, task in enumerate(tasks):
             reason = str(kappas.reason[column]) or None
             for seed, point in ((a.seed, point_a), (b.seed, point_b)):
@@ -67,7 +71,7 @@ def _agree(test: TestSet, trained_on: str) -> Iterator[dict[str, Any]]:
                 "lower": number(kappas.lower[column]),
                 "upper": number(kappas.upper[column]),
                 "pabak": number(pabaks.value[column]),
-                "method": METHOD,
+                "method": CLUSTERED_METHOD if clustered else METHOD,
                 "reason": reason,
                 "evaluation_ids": [a.evaluation_id, b.evaluation_id],
             }

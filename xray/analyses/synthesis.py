@@ -184,7 +184,7 @@ def _measures(test: TestSet, name: str, task: int, threshold: float) -> dict[str
     calls = score >= threshold
     for measure, among, hit in (("sensitivity", label == 1, calls), ("specificity", label == 0, ~calls)):
         measures[measure] = (np.nan, np.nan) if np.isnan(threshold) else _share(among, among & hit, patients)
-    line = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15))
+    line = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15), patients if repeated else None)
     measures["calibration slope"] = (float(line.coefficients[1]), float(np.sqrt(line.covariance[1, 1])))
     observed = share_by_patient(np.ones(len(label), bool), label == 1, patients)
     expected = float(expit(score).mean())

@@ -15,16 +15,20 @@ from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
+from xray.analyses.resampled import has_repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report import published
 from xray.report.parts import operating
 from xray.report.parts.part import Part
 from xray.stats.agreement import cross_table
-from xray.stats.paired import paired_difference
+from xray.stats.paired import paired_difference, paired_inflation
 from xray.stats.roc import Youden
 
 METHOD = "ensemble at its home Youden point minus at the target's, same images, Newcombe 1998 paired 95 %"
+CLUSTERED_METHOD = METHOD.replace(
+    "Newcombe 1998 paired 95 %", "patients as units, Zou 2008 of Wilson's bounds 95 %"
+)
 MEASURES = ("accuracy", "sensitivity", "specificity")
 
 
@@ -56,10 +60,12 @@ def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str
     at_target = _right(labels, calls(labels, scores, target.threshold))
     at_home = _right(labels, calls(labels, scores, home.threshold))
     labelled_tasks, trained = test.labelled_tasks(), test.trained_tasks(trained_on)
+    patients = test.cohort.patients if has_repeated_patients(test) else None
     for measure, subset in zip(MEASURES, (labels >= 0, labels == 1, labels == 0), strict=True):
         first, second = (np.where(subset, right, np.nan) for right in (at_target, at_home))
         table = cross_table(first, second)
-        difference = paired_difference(*table.cells)
+        inflation = 1.0 if patients is None else paired_inflation(first, second, patients)
+        difference = paired_difference(*table.cells, inflation=inflation)
         shares = [
             np.divide(c, np.maximum(table.n, 1)) for c in (table.both + table.first_only, difference.n_pos)
         ]
@@ -85,7 +91,7 @@ def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str
                 "difference": number(difference.value[task]),
                 "lower": number(difference.lower[task]),
                 "upper": number(difference.upper[task]),
-                "method": METHOD,
+                "method": METHOD if patients is None else CLUSTERED_METHOD,
                 "reason": reason,
                 "evaluation_ids": test.ids(trained_on),
             }

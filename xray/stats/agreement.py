@@ -19,6 +19,7 @@ from xray.stats.estimates import (
     IntArray,
     Numbers,
     check_level,
+    codes_of,
     undefined,
 )
 from xray.stats.intervals import proportion
@@ -142,13 +143,14 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
     influence on κ; where no image has an influence, Kish's Σ n_p² / Σ n_p.
     """
     one, two = (np.asarray(calls, dtype=np.float64) for calls in (first, second))
-    shape, unit = one.shape[1:], np.unique(patients, return_inverse=True)[1]
+    shape, unit = one.shape[1:], codes_of(patients)
     one, two = (calls.reshape(len(unit), int(np.prod(shape))) for calls in (one, two))
     inflation = np.ones(one.shape[1])
     for column in range(one.shape[1]):
         both = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
         a, b, of = one[both, column], two[both, column], unit[both]
-        if not a.size or np.unique(of).size == a.size:
+        images = np.bincount(of)
+        if not (images > 1).any():
             continue
         p, q = a.mean(), b.mean()
         chance = p + q - 2 * p * q
@@ -156,7 +158,7 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
         disagreement_ratio = differs.mean() / chance if chance > 0 else 1.0
         influence = disagreement_ratio * (a * (1 - 2 * q) + b * (1 - 2 * p)) - differs
         influence -= influence.mean()
-        sums, images = np.bincount(of, influence), np.bincount(of)
+        sums = np.bincount(of, influence)
         squares = float(influence @ influence)
         ratio = sums @ sums / squares if squares > 0 else (images**2).sum() / images.sum()
         inflation[column] = max(float(ratio), 1.0)
@@ -228,6 +230,24 @@ def mcnemar(table: CrossTable) -> McNemar:
     )
     exact = np.minimum(1, 2 * bdtr(np.minimum(b, c).astype(np.float64), discordant, 0.5))
     return McNemar(statistic, chdtrc(1, statistic), exact, discordant)
+
+
+def mcnemar_by_patient(
+    first: Numbers, second: Numbers, patients: NDArray[np.generic]
+) -> tuple[FloatArray, IntArray]:
+    """Exact p of `mcnemar` with patients as units, and how many patients differ; (n_columns,) or () each.
+
+    A patient says that the first rater calls more of the images positive, or fewer, by all images that both called; if
+    raters are exchangeable either is as likely (a sign test). first, second: as in `cross_table`; patients: (n_images,).
+    """
+    surplus = np.nan_to_num(np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64))
+    code, shape = codes_of(patients), surplus.shape[1:]
+    columns = surplus.reshape(len(code), -1).T
+    nets = [np.bincount(code, weights=column) for column in columns]
+    more, fewer = (np.array([np.count_nonzero(sign * net > 0) for net in nets]) for sign in (1, -1))
+    differ = more + fewer
+    p = np.minimum(1, 2 * bdtr(np.minimum(more, fewer).astype(np.float64), differ, 0.5))
+    return p.reshape(shape), differ.reshape(shape)
 
 
 def _specific_agreement(agreements: IntArray, table: CrossTable, level: float) -> Estimates:

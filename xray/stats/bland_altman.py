@@ -3,17 +3,20 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
 from xray.stats.estimates import (
     DEFINED,
     FEW_IMAGES,
+    FEW_UNITS,
     REASON_TYPE,
     FloatArray,
     IntArray,
     Numbers,
     TextArray,
     check_level,
+    codes_of,
     column_sums,
     undefined,
 )
@@ -35,12 +38,16 @@ class LimitsOfAgreement:
     reason: TextArray
 
 
-def bland_altman(first: Numbers, second: Numbers, level: float = 0.95) -> LimitsOfAgreement:
+def bland_altman(
+    first: Numbers, second: Numbers, level: float = 0.95, patients: NDArray[np.generic] | None = None
+) -> LimitsOfAgreement:
     """Limits of agreement of two scores on one scale, column by column (Bland and Altman 1986, 1999).
 
     Limits hold `level` of the differences, if these are normal: bias ± z · sd. Bounds are at `level` too, by
     Student's t with n − 1 df and se(bias) = sd/√n, se(limit) = sd √(1/n + z²/(2(n − 1))).
-    first, second: (n_images,) or (n_images, n_columns), NaN = none. Undefined below two images.
+    first, second: (n_images,) or (n_images, n_columns), NaN = none. Undefined below two images. patients: (n_images,), whose
+    the images are, where some have several: bounds are then by Student's t with one degree less than patients, and variances
+    from each patient's influence on bias and limits, which takes no distribution for granted. Undefined below two patients.
     """
     check_level(level)
     one, two = np.asarray(first, dtype=np.float64), np.asarray(second, dtype=np.float64)
@@ -54,17 +61,34 @@ def bland_altman(first: Numbers, second: Numbers, level: float = 0.95) -> Limits
     squares = column_sums(np.where(scored, (values - mean) ** 2, 0))
     sd = np.sqrt(np.divide(squares, n - 1, out=undefined(n.shape), where=enough))
     z, degrees, safe = ndtri(0.5 + level / 2), np.maximum(n - 1, 1), np.maximum(n, 1)
+    reason = np.where(enough, DEFINED, FEW_IMAGES).astype(REASON_TYPE)
     t = stdtrit(degrees, 0.5 + level / 2)
     around_bias, around_limit = t * sd / np.sqrt(safe), t * sd * np.sqrt(1 / safe + z**2 / (2 * degrees))
-    reason = np.where(enough, DEFINED, FEW_IMAGES).astype(REASON_TYPE)
-    return LimitsOfAgreement(
-        _with_bounds(mean, around_bias),
-        _with_bounds(mean - z * sd, around_limit),
-        _with_bounds(mean + z * sd, around_limit),
-        sd,
-        n,
-        reason,
-    )
+    halves = [around_limit, around_bias, around_limit]
+    if patients is not None:
+        code = codes_of(patients)
+        units = _count_units(scored, code)
+        t = stdtrit(np.maximum(units - 1, 1), 0.5 + level / 2)
+        t = np.where(units > 1, t, np.nan)
+        apart = np.where(scored, difference - mean, 0)
+        of_spread = np.where(scored, (apart**2 - squares / safe) / (2 * np.where(sd > 0, sd, 1)), 0)
+        halves = [t * _error(apart + side * z * of_spread, code, units) / safe for side in (-1, 0, 1)]
+        reason = np.where(enough & (units < 2), FEW_UNITS, reason).astype(REASON_TYPE)
+    limits = [_with_bounds(mean + side * z * sd, half) for side, half in zip((-1, 0, 1), halves, strict=True)]
+    return LimitsOfAgreement(limits[1], limits[0], limits[2], sd, n, reason)
+
+
+def _count_units(scored: NDArray[np.bool_], code: IntArray) -> IntArray:
+    """Patients with an image that has both scores, (n_columns,) or ()."""
+    counts = [np.count_nonzero(np.bincount(code[of])) for of in scored.reshape(len(code), -1).T]
+    return np.array(counts, dtype=np.int64).reshape(scored.shape[1:])
+
+
+def _error(influence: FloatArray, code: IntArray, units: IntArray) -> FloatArray:
+    """Standard error of a sum over images, (n_columns,) or (), from those of patients."""
+    columns = influence.reshape(len(code), -1).T
+    squares = np.array([(np.bincount(code, weights=column) ** 2).sum() for column in columns])
+    return np.asarray(np.sqrt(units / np.maximum(units - 1, 1) * squares.reshape(units.shape)))
 
 
 def _with_bounds(value: FloatArray, half: FloatArray) -> FloatArray:

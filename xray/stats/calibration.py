@@ -2,10 +2,11 @@
 parts.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import logit
+from numpy.typing import NDArray
+from scipy.special import expit, logit
 
 from xray.stats.estimates import (
     DEFINED,
@@ -16,13 +17,17 @@ from xray.stats.estimates import (
     Numbers,
     TextArray,
     Values,
+    codes_of,
     column_sums,
     reasons,
+    reshaped,
+    stacked,
     undefined,
 )
 from xray.stats.intervals import proportion
-from xray.stats.logistic import LogisticFit, fit_logistic
+from xray.stats.logistic import LogisticFit, covariance_of, fit_logistic
 from xray.stats.placements import as_columns, as_table
+from xray.stats.shares import share_of_sums
 
 
 @dataclass(frozen=True)
@@ -68,8 +73,8 @@ def reliability_curve(
 
 
 def curve_of(bins: "Bins", level: float = 0.95) -> Reliability:
-    """As `reliability_curve`, of images that are binned already."""
-    observed = proportion(bins.n_pos, bins.n, level)
+    """As `reliability_curve`, of images that are binned already; patients are the units where bins know them."""
+    observed = proportion(bins.n_pos, bins.n, level) if bins.observed is None else bins.observed
     return Reliability(bins.mean(bins.total), observed)
 
 
@@ -109,12 +114,15 @@ def brier_of(bins: "Bins") -> Brier:
     return Brier(score, reliability, resolution, uncertainty, n, n_pos, reason)
 
 
-def calibration_line(labels: Numbers, probabilities: Numbers) -> LogisticFit:
+def calibration_line(
+    labels: Numbers, probabilities: Numbers, patients: NDArray[np.generic] | None = None
+) -> LogisticFit:
     """Cox's calibration line: logit P(y) = intercept + slope · logit(probability) (Cox 1958). Perfect is (0,
     1).
 
     A slope below 1: probabilities too extreme. labels, probabilities: (n_images,); probabilities strictly
-    within (0, 1).
+    within (0, 1). patients: (n_images,), whose the images are, where some have several: the covariance is then that of
+    patients' sums (`covariance_of`).
     coefficients of the result: (intercept, slope).
     """
     label, probability, shape = _columns(labels, probabilities)
@@ -124,7 +132,12 @@ def calibration_line(labels: Numbers, probabilities: Numbers) -> LogisticFit:
     linear = logit(probability[scored, 0])
     if np.isinf(linear).any():
         raise ValueError("probabilities of exactly 0 or 1 have no logit")
-    return fit_logistic(np.stack([np.ones_like(linear), linear], axis=1), label[scored, 0], start=(0.0, 1.0))
+    design, y = np.stack([np.ones_like(linear), linear], axis=1), label[scored, 0]
+    line = fit_logistic(design, y, start=(0.0, 1.0))
+    if patients is None or line.reason:
+        return line
+    unit = codes_of(patients[scored])
+    return replace(line, covariance=covariance_of(design, y, expit(design @ line.coefficients), unit))
 
 
 def _columns(labels: Numbers, probabilities: Numbers) -> tuple[FloatArray, FloatArray, tuple[int, ...]]:
@@ -142,7 +155,8 @@ class Bins:
     """Sums over images in bins of equal mass, enough for the curve, ECE and Brier's score with its parts.
 
     n, n_pos, total: (n_bins, ...) images, positives, sum of probabilities. squares, positives_total: (...) sum of squared
-    probabilities, and of those of positives, over all bins.
+    probabilities, and of those of positives, over all bins. observed: share of positives (n_bins, ...) with patients as
+    units, by `share_by_patient`; None where each image counts for itself.
     """
 
     n: IntArray
@@ -150,19 +164,31 @@ class Bins:
     total: FloatArray
     squares: FloatArray
     positives_total: FloatArray
+    observed: Estimates | None = None
 
     def mean(self, sums: FloatArray | IntArray) -> FloatArray:
         """Sums per image of the bin, NaN in empty ones."""
         return np.divide(sums, self.n, out=undefined(self.n.shape), where=self.n > 0)
 
 
-def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
-    """Each image's bin is that of the middle rank of its ties. Arguments as in `reliability_curve`."""
+def binned(
+    labels: Numbers,
+    probabilities: Numbers,
+    n_bins: int = 10,
+    patients: NDArray[np.generic] | None = None,
+    level: float = 0.95,
+) -> Bins:
+    """Each image's bin is that of the middle rank of its ties. Arguments as in `reliability_curve`.
+
+    patients: (n_images,), whose the images are, where some have several.
+    """
     label, probability, shape = _columns(labels, probabilities)
     n_columns = probability.shape[1]
     n, n_pos = np.zeros((2, n_bins, n_columns), dtype=np.int64)
     total = np.zeros((n_bins, n_columns))
     squares, positives_total = np.zeros((2, n_columns))
+    code = None if patients is None else codes_of(patients)
+    observed: list[Estimates] = []
     for column in range(n_columns):
         scored = ~np.isnan(label[:, column]) & ~np.isnan(probability[:, column])
         p, y = probability[scored, column], label[scored, column] == 1
@@ -173,6 +199,13 @@ def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
         n_pos[:, column] = np.bincount(bins[y], minlength=n_bins)
         total[:, column] = np.bincount(bins, p, minlength=n_bins)
         squares[column], positives_total[column] = p @ p, p[y].sum()
+        if code is not None:
+            cell, size = code[scored][order] + bins * (code.max() + 1), n_bins * (code.max() + 1)
+            n_of, x_of = (
+                np.bincount(at, minlength=size).reshape(n_bins, -1).astype(np.float64)
+                for at in (cell, cell[y])
+            )
+            observed.append(share_of_sums(n_of, x_of, level)[0])
     by_bin = (n_bins, *shape)
     return Bins(
         n.reshape(by_bin),
@@ -180,6 +213,7 @@ def binned(labels: Numbers, probabilities: Numbers, n_bins: int = 10) -> Bins:
         total.reshape(by_bin),
         squares.reshape(shape),
         positives_total.reshape(shape),
+        reshaped(stacked(observed), by_bin) if observed else None,
     )
 
 

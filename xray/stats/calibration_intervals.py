@@ -9,7 +9,7 @@ from scipy.special import expit, ndtri, stdtrit
 
 from xray.stats.calibration import bins_of_ascending
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray
-from xray.stats.logistic import fit_logistic
+from xray.stats.logistic import covariance_of, fit_logistic
 from xray.stats.recalibration import BOUND, in_the_large
 
 MEASURES: Final = ("in the large", "intercept", "slope", "brier", "ece")
@@ -111,29 +111,6 @@ def mean_by_patient(values: FloatArray, unit: NDArray[np.integer]) -> Measure:
     variance = m / (m - 1) * ((of - mean * count) ** 2).sum() / len(values) ** 2
     half = stdtrit(m - 1, 0.975) * np.sqrt(variance)
     return Measure(float(mean), float(mean - half), float(mean + half))
-
-
-def covariance_of(
-    design: FloatArray,
-    label: FloatArray,
-    probability: FloatArray,
-    unit: NDArray[np.integer],
-) -> FloatArray:
-    """Covariance (p, p) of coefficients at the maximum: H⁻¹; where patients have several images H⁻¹ (m/(m−1) Σ s s') H⁻¹.
-
-    design: (n, p). unit: (n,) codes from 0. s: a patient's sum of derivatives, of m patients. NaN where H has no inverse.
-    """
-    weight = probability * (1 - probability)
-    information = design.T @ (design * weight[:, None])
-    if not np.isfinite(information).all() or np.linalg.cond(information) > 1e13:
-        return np.full(information.shape, np.nan)
-    inverse = np.linalg.inv(information)
-    m = int(unit.max()) + 1
-    if m == len(label) or m < 2:
-        return np.asarray(inverse)
-    residual = label - probability
-    sums = np.stack([np.bincount(unit, weights=column * residual) for column in design.T], axis=1)
-    return np.asarray(inverse @ (m / (m - 1) * sums.T @ sums) @ inverse)
 
 
 def _wald(

@@ -6,6 +6,7 @@ score is left out of that column. What can't be computed is NaN and has a reason
 infinity.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
@@ -32,11 +33,21 @@ NO_VARIANCE: Final = "no variance"
 CONSTANT_CALLS: Final = "both say the same of every image"
 CONSTANT_SCORES: Final = "all scores equal"
 FEW_PATIENTS: Final = "fewer than two patients of a class"
+FEW_UNITS: Final = "fewer than two patients"
 NO_CASES: Final = "no case to count"
 NO_THRESHOLD: Final = "no threshold"
 FEW_IMAGES: Final = "fewer than two images"
 NONE_CALLED: Final = "no image is called"
 ALL_CALLED: Final = "every image is called"
+
+
+def codes_of(patients: NDArray[np.generic]) -> IntArray:
+    """Whole numbers from 0, one for each patient; as they are where they are such numbers, with or without gaps."""
+    codes = np.asarray(patients)
+    if codes.dtype.kind in "iu" and codes.size and codes.min() >= 0 and codes.max() < 4 * codes.size:
+        return codes.astype(np.int64, copy=False)
+    return np.asarray(np.unique(codes, return_inverse=True)[1], dtype=np.int64)
+
 
 REASON_TYPE: Final = "<U48"
 """Dtype of every `reason` array; the longest reason must fit."""
@@ -111,6 +122,17 @@ def reshaped(result: Result, shape: tuple[int, ...]) -> Result:
     """A dataclass of arrays with every array in another shape."""
     return replace(
         result, **{part.name: getattr(result, part.name).reshape(shape) for part in fields(result)}
+    )
+
+
+def stacked(results: Sequence[Result]) -> Result:
+    """Dataclasses of arrays (n,) as one of (n, n_results)."""
+    first = results[0]
+    return replace(
+        first,
+        **{
+            part.name: np.stack([getattr(of, part.name) for of in results], axis=-1) for part in fields(first)
+        },
     )
 
 

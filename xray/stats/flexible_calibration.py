@@ -8,9 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
-from xray.stats.calibration_intervals import covariance_of
 from xray.stats.estimates import DEFINED, FloatArray
-from xray.stats.logistic import SEPARATED, fit_logistic
+from xray.stats.logistic import SEPARATED, covariance_of, fit_logistic
 from xray.stats.recalibration import BOUND
 
 KNOTS: Final[tuple[Sequence[float], ...]] = ((0.05, 0.275, 0.5, 0.725, 0.95), (0.1, 0.5, 0.9))

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xray.stats.compiled import compiled
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray, Numbers, undefined
@@ -69,6 +70,30 @@ def fit_logistic(
             covariance = np.linalg.inv(information_used) / np.outer(scale, scale)
             return LogisticFit(beta / scale, covariance, likelihood, n, n_pos, DEFINED)
     return failed(SEPARATED)
+
+
+def covariance_of(
+    design: FloatArray,
+    label: FloatArray,
+    probability: FloatArray,
+    unit: NDArray[np.integer],
+) -> FloatArray:
+    """Covariance (p, p) of coefficients at the maximum: H⁻¹; where patients have several images H⁻¹ (m/(m−1) Σ s s') H⁻¹.
+
+    design: (n, p). unit: (n,) codes, as of `codes_of`. s: a patient's sum of derivatives, of m patients. NaN where H has no
+    inverse.
+    """
+    weight = probability * (1 - probability)
+    information = design.T @ (design * weight[:, None])
+    if not np.isfinite(information).all() or np.linalg.cond(information) > 1e13:
+        return np.full(information.shape, np.nan)
+    inverse = np.linalg.inv(information)
+    m = np.count_nonzero(np.bincount(unit))
+    if m == len(label) or m < 2:
+        return np.asarray(inverse)
+    residual = label - probability
+    sums = np.stack([np.bincount(unit, weights=column * residual) for column in design.T], axis=1)
+    return np.asarray(inverse @ (m / (m - 1) * sums.T @ sums) @ inverse)
 
 
 @compiled

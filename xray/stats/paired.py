@@ -1,7 +1,7 @@
 """Two calls of the same images, such as at two thresholds: how far apart are the proportions?"""
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from xray.stats.estimates import (
     DEFINED,
@@ -9,7 +9,9 @@ from xray.stats.estimates import (
     REASON_TYPE,
     FloatArray,
     IntArray,
+    Numbers,
     check_level,
+    codes_of,
     undefined,
 )
 from xray.stats.estimates import Estimates as PairedDifference
@@ -17,7 +19,12 @@ from xray.stats.intervals import wilson
 
 
 def paired_difference(
-    both: ArrayLike, first_only: ArrayLike, second_only: ArrayLike, neither: ArrayLike, level: float = 0.95
+    both: ArrayLike,
+    first_only: ArrayLike,
+    second_only: ArrayLike,
+    neither: ArrayLike,
+    level: float = 0.95,
+    inflation: ArrayLike = 1.0,
 ) -> PairedDifference:
     """Difference of two proportions of the same cases, second minus first, with Newcombe's interval.
 
@@ -25,12 +32,16 @@ def paired_difference(
     squares with their correlation φ, which is corrected for continuity where it is positive. Within [−1, 1].
     both, first_only, second_only, neither: cases that are a success of both, one or none; arrays that broadcast.
     se: √(b + c − (b − c)²/n) / n. n_pos of the result: successes of the second. NaN with reason where there is no case.
+    inflation: of the variance where patients have several cases (`paired_inflation`): so many times fewer cases than there
+    are.
     """
     check_level(level)
     a, b, c, d = (
         np.asarray(cell, dtype=np.float64)
         for cell in np.broadcast_arrays(both, first_only, second_only, neither)
     )
+    n_cases, n_pos = _whole(a + b + c + d), _whole(a + c)
+    a, b, c, d = (cell / np.asarray(inflation) for cell in (a, b, c, d))
     n = a + b + c + d
     first, second = _share(a + b, n), _share(a + c, n)
     difference = second - first
@@ -46,10 +57,31 @@ def paired_difference(
         np.maximum(difference - lower, -1),
         np.minimum(difference + upper, 1),
         np.where(n > 0, se, np.nan),
-        _whole(n),
-        _whole(a + c),
+        n_cases,
+        n_pos,
         reason,
     )
+
+
+def paired_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> FloatArray:
+    """How many times the variance of a paired difference is that of independent images, at least 1. (n_columns,) or ().
+
+    first, second: (n_images,) or (n_images, n_columns), 1 for a success, 0 or NaN; patients: (n_images,). The ratio of sums
+    of squares of patients' and of images' differences from the mean; where all are alike, Kish's Σ n_p² / Σ n_p.
+    """
+    gain = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
+    code, shape = codes_of(patients), gain.shape[1:]
+    inflation = []
+    for column in gain.reshape(len(code), -1).T:
+        at = np.flatnonzero(~np.isnan(column))
+        apart = column[at] - column[at].mean() if at.size else column[at]
+        images, squares = np.bincount(code[at]), float(apart @ apart)
+        if squares > 0:
+            ratio = float((np.bincount(code[at], weights=apart) ** 2).sum()) / squares
+        else:
+            ratio = float((images**2).sum()) / max(at.size, 1)
+        inflation.append(max(ratio, 1.0))
+    return np.array(inflation).reshape(shape)
 
 
 def _reach(distance: FloatArray, other_distance: FloatArray, phi: FloatArray) -> FloatArray:

@@ -15,7 +15,10 @@ from xray.stats.estimates import (
     Comparison,
     Estimates,
     FloatArray,
+    IntArray,
     check_level,
+    codes_of,
+    reshaped,
 )
 from xray.stats.intervals import wilson
 
@@ -31,14 +34,14 @@ def share_by_patient(
     patients. Where p is 0 or 1 the number of patients in the denominator is the effective one. n and n_pos of the result
     are images. Empty denominator: NaN, reason "no case to count".
     """
-    among, hits = np.asarray(denominator, dtype=np.float64), np.asarray(successes, dtype=np.float64)
-    columns = among.shape[1:]
-    among, hits = among.reshape(len(among), -1), hits.reshape(len(hits), -1)
-    _, code = np.unique(patients, return_inverse=True)
-    # a row per column, so that the sums of one do not depend on how many stand beside it
-    n_of, x_of = (
-        np.stack([np.bincount(code, weights=column) for column in table.T]) for table in (among, hits)
-    )
+    code, columns = codes_of(patients), np.shape(denominator)[1:]
+    n_of, x_of = (_sums(table, code) for table in (denominator, successes))
+    return reshaped(share_of_sums(n_of, x_of, level)[0], columns)
+
+
+def share_of_sums(n_of: FloatArray, x_of: FloatArray, level: float = 0.95) -> tuple[Estimates, FloatArray]:
+    """As `share_by_patient`, from each patient's images and successes, (n_columns, n_patients), and what each patient's
+    successes differ from the share, (n_columns, n_patients)."""
     n, x = n_of.sum(axis=1), x_of.sum(axis=1)
     m = (n_of > 0).sum(axis=1)
     p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
@@ -50,15 +53,16 @@ def share_by_patient(
     lower, upper = wilson(np.nan_to_num(p) * effective, effective, level)
     se = np.sqrt(np.divide(spread, effective, out=np.full(n.shape, np.nan), where=effective > 0))
     reason = np.where(n > 0, DEFINED, NO_CASES).astype(REASON_TYPE)
-    return Estimates(
-        p.reshape(columns),
-        lower.reshape(columns),
-        upper.reshape(columns),
-        se.reshape(columns),
-        n.astype(np.int64).reshape(columns),
-        x.astype(np.int64).reshape(columns),
-        reason.reshape(columns),
-    )
+    return Estimates(p, lower, upper, se, n.astype(np.int64), x.astype(np.int64), reason), residue
+
+
+def _sums(table: ArrayLike, code: IntArray) -> FloatArray:
+    """Each patient's sum of every column, (n_columns, n_patients).
+
+    A row per column, so that the sums of one do not depend on how many stand beside it.
+    """
+    columns = np.asarray(table, dtype=np.float64).reshape(len(code), -1).T
+    return np.stack([np.bincount(code, weights=column) for column in columns])
 
 
 def shares_at_threshold(
@@ -99,7 +103,7 @@ def paired_by_patient(
     the number of images on which the two differ.
     """
     check_level(level)
-    _, code = np.unique(patients, return_inverse=True)
+    code = codes_of(patients)
     among = denominator.astype(np.float64)
     total, n_of = np.where(denominator, gain, 0.0), np.bincount(code, weights=among)
     n, m = int(among.sum()), int((n_of > 0).sum())
@@ -131,26 +135,29 @@ def shares_by_patient(
     correlation that shared patients give (Zou, Stat Med 27, 2008; without shared patients Newcombe's hybrid score). No test:
     p and z are NaN.
     """
-    first, second = (share_by_patient(each, hits & each, patients, level) for each in subsets)
-    _, code = np.unique(patients, return_inverse=True)
-    influences = []
-    for among, share in zip(subsets, (first, second), strict=True):
-        residue = np.where(among, hits - np.nan_to_num(float(share.value)), 0.0)
-        influences.append(np.bincount(code, residue) / max(int(among.sum()), 1))
-    spread = float(np.sqrt((influences[0] @ influences[0]) * (influences[1] @ influences[1])))
-    rho = float(influences[0] @ influences[1]) / spread if spread > 0 else 0.0
-    p, low, high = (
-        [float(getattr(each, name)) for each in (first, second)] for name in ("value", "lower", "upper")
-    )
-    difference = p[0] - p[1]
-    down, up = (p[0] - low[0], high[1] - p[1]), (high[0] - p[0], p[1] - low[1])
-    below, above = (np.sqrt(max(a**2 + b**2 - 2 * rho * a * b, 0.0)) for a, b in (down, up))
-    errors = float(first.se), float(second.se)
-    se = max(errors[0] ** 2 + errors[1] ** 2 - 2 * rho * errors[0] * errors[1], 0.0) ** 0.5
-    values = (difference, difference - below, difference + above, se)
-    reason = first.reason if str(first.reason) != DEFINED else second.reason
-    gap, lower, upper, error = (np.array(value, dtype=np.float64) for value in values)
-    n, n_pos = (np.array(getattr(first, name) + getattr(second, name)) for name in ("n", "n_pos"))
+    code = codes_of(patients)
+    of_each = [share_of_sums(_sums(each, code), _sums(hits & each, code), level) for each in subsets]
+    gap = reshaped(_difference(*of_each), ())
+    first, second = (reshaped(of, ()) for of, _ in of_each)
     none = np.array(np.nan)
-    comparison = Comparison(gap, lower, upper, error, none, none, n, n_pos, np.array(reason))
+    n, n_pos = (np.array(getattr(first, name) + getattr(second, name)) for name in ("n", "n_pos"))
+    comparison = Comparison(gap.value, gap.lower, gap.upper, gap.se, none, none, n, n_pos, gap.reason)
     return (first, second), comparison
+
+
+def _difference(first: tuple[Estimates, FloatArray], second: tuple[Estimates, FloatArray]) -> Estimates:
+    """The first share less the second, (n_columns,); each with what patients' successes differ from it. n: the first's."""
+    (p, one), (q, two) = first, second
+    spread = np.sqrt((one**2).sum(axis=1) * (two**2).sum(axis=1))
+    rho = np.divide((one * two).sum(axis=1), spread, out=np.zeros(spread.shape), where=spread > 0)
+
+    def reach(a: FloatArray, b: FloatArray) -> FloatArray:
+        return np.sqrt(np.maximum(a**2 + b**2 - 2 * rho * a * b, 0.0))
+
+    gap = p.value - q.value
+    lower = gap - reach(p.value - p.lower, q.upper - q.value)
+    upper = gap + reach(p.upper - p.value, q.value - q.lower)
+    reason = np.where(p.reason == DEFINED, q.reason, p.reason)
+    return Estimates(
+        gap, np.maximum(lower, -1), np.minimum(upper, 1), reach(p.se, q.se), p.n, p.n_pos, reason
+    )

@@ -21,6 +21,7 @@ from xray.stats.agreement import (
     kappa_inflation,
     kappa_matrix,
     mcnemar,
+    mcnemar_by_patient,
     negative_agreement,
     pabak,
     positive_agreement,
@@ -259,3 +260,20 @@ def test_the_inflation_of_kappa_is_the_ratio_of_sums_of_squares_of_its_derivativ
     assert expected > 1
     assert float(kappa_inflation(first, second, patients)) == pytest.approx(expected, rel=1e-6)
     assert float(kappa_inflation(first, second, np.arange(patients.size))) == 1
+
+
+def test_mcnemars_test_counts_patients():
+    """Each says which rater calls more of its images positive; who calls equally many says nothing."""
+    first = np.array([1, 1, 0, 1, 0, 0, 1, np.nan, 1.0])
+    second = np.array([0, 0, 0, 0, 1, 1, 0, 0, 0.0])
+    patients = np.array(["a", "a", "a", "b", "b", "c", "d", "d", "e"])
+    p, differ = mcnemar_by_patient(first, second, patients)
+    assert (float(p), int(differ)) == (pytest.approx(0.625), 4)  # a, d and e against c
+    rng = np.random.default_rng(4)
+    one, two = (rng.random((2, 200, 3)) < 0.3).astype(float)
+    exact = mcnemar(cross_table(one, two))
+    for times in (1, 3):
+        repeated = [np.repeat(of, times, axis=0) for of in (one, two)]
+        p, differ = mcnemar_by_patient(*repeated, np.repeat(np.arange(200), times))
+        np.testing.assert_allclose(p, exact.p_exact)
+        np.testing.assert_array_equal(differ, exact.n_discordant)

@@ -11,10 +11,12 @@ from xray.stats.calibration import (
     brier_of,
     calibration_line,
     curve_error,
+    curve_of,
     reliability_curve,
 )
 from xray.stats.estimates import NO_DATA
 from xray.stats.intervals import wilson
+from xray.stats.shares import share_by_patient
 
 
 def sample(seed, n=1000, decimals=8):
@@ -126,3 +128,55 @@ def test_one_probability_outside_of_its_range_is_refused(wrong):
 def test_one_label_that_is_none_is_refused():
     with pytest.raises(ValueError, match="labels must be 1, 0 or NaN"):
         binned(np.array([0.0, 2.0, 1.0]), np.array([0.2, 0.3, 0.7]))
+
+
+def of_patients(seed, patients=120, each=4):
+    """Logits, labels and patients, whose images are alike; the line is (0, 1)."""
+    rng = np.random.default_rng(seed)
+    unit = np.repeat(np.arange(patients), each)
+    logits = rng.normal(size=patients)[unit] + 0.2 * rng.normal(size=unit.size)
+    threshold = rng.random(patients)[unit]  # one for all images of a patient
+    return logits, (threshold < 1 / (1 + np.exp(-logits))).astype(float), unit
+
+
+def test_the_lines_covariance_is_that_of_patients_sums():
+    logits, labels, unit = of_patients(1)
+    labels[::9] = np.nan
+    own = ~np.isnan(labels)
+    line = calibration_line(labels, 1 / (1 + np.exp(-logits)), 3 * unit + 5)
+    groups = {"groups": unit[own], "use_correction": False}
+    expected = Logit(labels[own], np.column_stack([np.ones(own.sum()), logits[own]])).fit(
+        disp=0, cov_type="cluster", cov_kwds=groups
+    )
+    np.testing.assert_allclose(line.coefficients, expected.params, rtol=1e-6)
+    np.testing.assert_allclose(line.covariance, expected.cov_params() * 120 / 119, rtol=1e-4)
+
+
+def test_the_slopes_interval_holds_where_patients_have_several_images():
+    held = np.zeros(2)
+    for seed in range(300):
+        logits, labels, unit = of_patients(seed)
+        for k, patients in enumerate((None, unit)):
+            line = calibration_line(labels, 1 / (1 + np.exp(-logits)), patients)
+            held[k] += abs(line.coefficients[1] - 1) < 1.96 * np.sqrt(line.covariance[1, 1])
+    assert held[0] / 300 < 0.75, "by images"
+    assert held[1] / 300 == pytest.approx(0.95, abs=0.035)
+
+
+def test_bins_of_patients_images_have_the_shares_of_patients():
+    logits, labels, unit = of_patients(2)
+    labels[::7] = np.nan
+    p = np.column_stack([1 / (1 + np.exp(-logits))] * 2)
+    plain, curve = (curve_of(binned(labels, p, patients=of)) for of in (None, 10 + unit))
+    np.testing.assert_array_equal(curve.predicted, plain.predicted)
+    scored = np.flatnonzero(~np.isnan(labels))
+    order = scored[np.argsort(p[scored, 0])]
+    start = 0
+    for k, n in enumerate(curve.observed.n[:, 1]):
+        at = np.isin(np.arange(labels.size), order[start : start + n])
+        share = share_by_patient(at, at & (labels == 1), unit)
+        for name in ("value", "lower", "upper", "se", "n", "n_pos"):
+            assert getattr(curve.observed, name)[k, 1] == pytest.approx(float(getattr(share, name))), name
+        start += n
+    wider = (curve.observed.upper - curve.observed.lower) / (plain.observed.upper - plain.observed.lower)
+    assert np.median(wider) > 1.3

@@ -4,9 +4,10 @@ import math
 
 import numpy as np
 import pytest
+from statsmodels.api import OLS
 from statsmodels.stats.proportion import proportion_confint
 
-from xray.stats.paired import paired_difference
+from xray.stats.paired import paired_difference, paired_inflation
 
 
 def by_hand(a: int, b: int, c: int, d: int) -> tuple[float, float, float]:
@@ -70,3 +71,51 @@ def test_no_cases_and_no_difference_have_their_values():
 def test_one_case_that_changed_has_no_error_of_its_own():
     one = paired_difference(0, 1, 0, 0)
     assert (float(one.value), float(one.se), int(one.n)) == (-1, 0, 1)
+
+
+def of_patients(seed, patients=80, each=4):
+    """Successes of two rules on images of patients that are alike, and the patients."""
+    rng = np.random.default_rng(seed)
+    unit = np.repeat(rng.permutation(patients), each)
+    of_patient, own = rng.random((2, patients))[:, unit], rng.random((2, unit.size))
+    same = rng.random((2, patients))[:, unit] < 0.8
+    values = np.where(same, of_patient, own)
+    return (values[0] < 0.8).astype(float), ((values[0] < 0.8) & (values[1] < 0.85)).astype(float), unit
+
+
+def test_variances_are_inflated_as_those_of_patients_means():
+    first, second, unit = of_patients(1)
+    first[::11] = np.nan
+    own = ~np.isnan(first)
+    gain = (second - first)[own]
+    model, groups = OLS(gain, np.ones(gain.size)), {"groups": unit[own], "use_correction": False}
+    errors = [model.fit(cov_type=kind, cov_kwds=of).bse[0] for kind, of in (("cluster", groups), ("HC0", {}))]
+    ratio = (errors[0] / errors[1]) ** 2
+    assert ratio > 1.5
+    assert float(paired_inflation(first, second, unit)) == pytest.approx(ratio)
+    columns = paired_inflation(np.column_stack([first, second]), np.column_stack([second] * 2), unit)
+    np.testing.assert_allclose(columns, [ratio, 4])  # without a difference, images for each patient
+    assert float(paired_inflation(first, second, np.arange(first.size))) == 1
+
+
+@pytest.mark.parametrize("times", [2, 5])
+def test_cases_that_are_repeated_say_no_more(times):
+    once = paired_difference(30, 6, 2, 12)
+    again = paired_difference(*(times * np.array([30, 6, 2, 12])), inflation=times)
+    for name in ("value", "lower", "upper", "se"):
+        assert float(getattr(again, name)) == pytest.approx(float(getattr(once, name))), name
+    assert (int(again.n), int(again.n_pos)) == (50 * times, 32 * times)
+
+
+def test_the_interval_holds_where_patients_have_several_images():
+    held = np.zeros(2)
+    for seed in range(400):
+        first, second, unit = of_patients(seed)
+        cells = [
+            int((one & two).sum()) for one in (first == 1, first == 0) for two in (second == 1, second == 0)
+        ]
+        for k, inflation in enumerate((1.0, paired_inflation(first, second, unit))):
+            difference = paired_difference(*cells, inflation=inflation)
+            held[k] += float(difference.lower) <= -0.8 * 0.15 <= float(difference.upper)
+    assert held[0] / 400 < 0.85, "by images"
+    assert held[1] / 400 == pytest.approx(0.95, abs=0.03)
