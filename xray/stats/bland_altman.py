@@ -72,7 +72,12 @@ def bland_altman(
         t = np.where(units > 1, t, np.nan)
         apart = np.where(scored, difference - mean, 0)
         of_spread = np.where(scored, (apart**2 - squares / safe) / (2 * np.where(sd > 0, sd, 1)), 0)
-        halves = [t * _error(apart + side * z * of_spread, code, units) / safe for side in (-1, 0, 1)]
+        own, spread = (_sums_of_patients(influence, code) for influence in (apart, of_spread))
+        factor = t * np.sqrt(units / np.maximum(units - 1, 1)) / safe
+        halves = [
+            factor * np.sqrt(np.square(own + side * z * spread).sum(axis=-1)).reshape(n.shape)
+            for side in (-1, 0, 1)
+        ]
         reason = np.where(enough & (units < 2), FEW_UNITS, reason).astype(REASON_TYPE)
     limits = [_with_bounds(mean + side * z * sd, half) for side, half in zip((-1, 0, 1), halves, strict=True)]
     return LimitsOfAgreement(limits[1], limits[0], limits[2], sd, n, reason)
@@ -84,11 +89,9 @@ def _count_units(scored: NDArray[np.bool_], code: IntArray) -> IntArray:
     return np.array(counts, dtype=np.int64).reshape(scored.shape[1:])
 
 
-def _error(influence: FloatArray, code: IntArray, units: IntArray) -> FloatArray:
-    """Standard error of a sum over images, (n_columns,) or (), from those of patients."""
-    columns = influence.reshape(len(code), -1).T
-    squares = np.array([(np.bincount(code, weights=column) ** 2).sum() for column in columns])
-    return np.asarray(np.sqrt(units / np.maximum(units - 1, 1) * squares.reshape(units.shape)))
+def _sums_of_patients(influence: FloatArray, code: IntArray) -> FloatArray:
+    """Each patient's sum of every column, (n_columns, n_patients)."""
+    return np.stack([np.bincount(code, weights=column) for column in influence.reshape(len(code), -1).T])
 
 
 def _with_bounds(value: FloatArray, half: FloatArray) -> FloatArray:

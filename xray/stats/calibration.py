@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from xray.stats.compiled import compiled
 from xray.stats.estimates import (
     DEFINED,
     NO_DATA,
@@ -27,7 +28,7 @@ from xray.stats.estimates import (
 from xray.stats.intervals import proportion
 from xray.stats.logistic import LogisticFit, covariance_of, fit_logistic
 from xray.stats.placements import as_columns, as_table
-from xray.stats.shares import share_of_sums
+from xray.stats.shares import share_of
 
 
 @dataclass(frozen=True)
@@ -200,12 +201,10 @@ def binned(
         total[:, column] = np.bincount(bins, p, minlength=n_bins)
         squares[column], positives_total[column] = p @ p, p[y].sum()
         if code is not None:
-            cell, size = code[scored][order] + bins * (code.max() + 1), n_bins * (code.max() + 1)
-            n_of, x_of = (
-                np.bincount(at, minlength=size).reshape(n_bins, -1).astype(np.float64)
-                for at in (cell, cell[y])
-            )
-            observed.append(share_of_sums(n_of, x_of, level)[0])
+            units, *sums = _sums_of_patients(code[scored][order], bins, y, n_bins)
+            share = n_pos[:, column] / np.maximum(n[:, column], 1)
+            squares_of = sums[0] - 2 * share * sums[1] + share**2 * sums[2]
+            observed.append(share_of(n[:, column], n_pos[:, column], units, squares_of, level))
     by_bin = (n_bins, *shape)
     return Bins(
         n.reshape(by_bin),
@@ -215,6 +214,28 @@ def binned(
         positives_total.reshape(shape),
         reshaped(stacked(observed), by_bin) if observed else None,
     )
+
+
+@compiled
+def _sums_of_patients(
+    code: IntArray, bins: IntArray, positive: NDArray[np.bool_], n_bins: int
+) -> tuple[IntArray, IntArray, IntArray, IntArray]:
+    """Of each bin: patients; sums over these of positives², positives · images, images²; (n_bins,) each."""
+    n_codes = code.max() + 1 if code.size else 0
+    images, hits = np.zeros((n_bins, n_codes), dtype=np.int64), np.zeros((n_bins, n_codes), dtype=np.int64)
+    for i in range(code.size):
+        images[bins[i], code[i]] += 1
+        hits[bins[i], code[i]] += positive[i]
+    units, squares = np.zeros(n_bins, dtype=np.int64), np.zeros(n_bins, dtype=np.int64)
+    products, of_images = np.zeros(n_bins, dtype=np.int64), np.zeros(n_bins, dtype=np.int64)
+    for bin_ in range(n_bins):
+        for unit in range(n_codes):
+            n, x = images[bin_, unit], hits[bin_, unit]
+            units[bin_] += n > 0
+            squares[bin_] += x * x
+            products[bin_] += x * n
+            of_images[bin_] += n * n
+    return units, squares, products, of_images
 
 
 def bins_of_ascending(p: FloatArray, n_bins: int) -> IntArray:

@@ -36,24 +36,37 @@ def share_by_patient(
     """
     code, columns = codes_of(patients), np.shape(denominator)[1:]
     n_of, x_of = (_sums(table, code) for table in (denominator, successes))
-    return reshaped(share_of_sums(n_of, x_of, level)[0], columns)
+    return reshaped(_of_sums(n_of, x_of, level)[0], columns)
 
 
-def share_of_sums(n_of: FloatArray, x_of: FloatArray, level: float = 0.95) -> tuple[Estimates, FloatArray]:
-    """As `share_by_patient`, from each patient's images and successes, (n_columns, n_patients), and what each patient's
-    successes differ from the share, (n_columns, n_patients)."""
+def _of_sums(n_of: FloatArray, x_of: FloatArray, level: float) -> tuple[Estimates, FloatArray]:
+    """Shares of columns from each patient's images and successes, and what those differ by from the share of all.
+
+    (n_columns, n_patients) each.
+    """
     n, x = n_of.sum(axis=1), x_of.sum(axis=1)
-    m = (n_of > 0).sum(axis=1)
     p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
     residue = np.where(n_of > 0, x_of - np.nan_to_num(p)[:, None] * n_of, 0)
-    variance = m / np.maximum(m - 1, 1) * (residue**2).sum(axis=1) / np.maximum(n, 1) ** 2
+    return share_of(n, x, (n_of > 0).sum(axis=1), (residue**2).sum(axis=1), level), residue
+
+
+def share_of(
+    images: ArrayLike, successes: ArrayLike, patients: ArrayLike, squares: ArrayLike, level: float = 0.95
+) -> Estimates:
+    """As `share_by_patient`, from numbers of images, successes and patients, and the sum over patients of (x − p n)².
+
+    Arrays of one shape.
+    """
+    n, x, m, squared = (np.asarray(of, dtype=np.float64) for of in (images, successes, patients, squares))
+    p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
+    variance = m / np.maximum(m - 1, 1) * squared / np.maximum(n, 1) ** 2
     spread = np.nan_to_num(p * (1 - p))
-    effective = np.divide(spread, variance, out=m.astype(np.float64), where=variance > 0)
+    effective = np.divide(spread, variance, out=m.copy(), where=variance > 0)
     effective = np.minimum(effective, n)
     lower, upper = wilson(np.nan_to_num(p) * effective, effective, level)
     se = np.sqrt(np.divide(spread, effective, out=np.full(n.shape, np.nan), where=effective > 0))
     reason = np.where(n > 0, DEFINED, NO_CASES).astype(REASON_TYPE)
-    return Estimates(p, lower, upper, se, n.astype(np.int64), x.astype(np.int64), reason), residue
+    return Estimates(p, lower, upper, se, n.astype(np.int64), x.astype(np.int64), reason)
 
 
 def _sums(table: ArrayLike, code: IntArray) -> FloatArray:
@@ -136,7 +149,7 @@ def shares_by_patient(
     p and z are NaN.
     """
     code = codes_of(patients)
-    of_each = [share_of_sums(_sums(each, code), _sums(hits & each, code), level) for each in subsets]
+    of_each = [_of_sums(_sums(each, code), _sums(hits & each, code), level) for each in subsets]
     gap = reshaped(_difference(*of_each), ())
     first, second = (reshaped(of, ()) for of, _ in of_each)
     none = np.array(np.nan)
