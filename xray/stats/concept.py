@@ -17,6 +17,8 @@ RIDGE: Final = 0.5
 """Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
 _PENALTY: Final = np.array([0.0, 0.0, *[RIDGE] * 6])
 _TESTED: Final = slice(6, None)
+_STEPS: Final = 50
+"""More than any fit takes."""
 
 
 def meaning_changed(a: SiteScores, b: SiteScores, tasks: IntArray) -> FloatArray:
@@ -94,15 +96,28 @@ def _ridge(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[FloatArray, Flo
     for the others.
     """
     beta: FloatArray = np.zeros(_PENALTY.size)
-    for _ in range(25):
-        gradient, information = _derivatives(scores, y, n_a, beta)
-        information += np.diag(_PENALTY)
-        step = np.linalg.solve(information, gradient - _PENALTY * beta)
-        size = np.abs(step).max()
-        beta = beta + step * (4 / max(size, 4))
-        if size < 1e-8:
+    value, gradient, information = _penalised(scores, y, n_a, beta)
+    for _ in range(_STEPS):
+        step = np.linalg.solve(information, gradient)
+        following = _penalised(scores, y, n_a, beta + step)
+        while following[0] < value - 1e-9 * abs(
+            value
+        ):  # a whole step may lead past the maximum, and further at each step
+            step = step / 2
+            following = _penalised(scores, y, n_a, beta + step)
+        beta, (value, gradient, information) = beta + step, following
+        if np.abs(step).max() < 1e-8:
             break
     return beta, np.asarray(np.linalg.inv(information), dtype=np.float64)
+
+
+def _penalised(
+    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray
+) -> tuple[float, FloatArray, FloatArray]:
+    """The penalised log-likelihood, its gradient (8,) and minus its second derivative (8, 8)."""
+    likelihood, gradient, information = _derivatives(scores, y, n_a, beta)
+    penalty = 0.5 * float(_PENALTY @ beta**2)
+    return likelihood - penalty, gradient - _PENALTY * beta, information + np.diag(_PENALTY)
 
 
 @compiled
@@ -114,24 +129,24 @@ def _row(
 
 
 @compiled
-def _rest(row: tuple[float, ...], beta: FloatArray, y: float) -> tuple[float, float]:
-    """Label minus fitted probability, and the variance of the label."""
+def _rest(row: tuple[float, ...], beta: FloatArray, y: float) -> tuple[float, float, float]:
+    """Label minus fitted probability, the variance of the label, and its log-likelihood."""
     linear = 0.0
     for j in range(8):
         linear += row[j] * beta[j]
     mean = 1.0 / (1.0 + np.exp(-linear))
-    return y - mean, mean * (1.0 - mean)
+    return y - mean, mean * (1.0 - mean), y * linear - max(linear, 0.0) - np.log1p(np.exp(-abs(linear)))
 
 
 @compiled
 def _derivatives(
     scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray
-) -> tuple[FloatArray, FloatArray]:
-    """Gradient (8,) of the log-likelihood and minus its second derivative (8, 8).
+) -> tuple[float, FloatArray, FloatArray]:
+    """The log-likelihood, its gradient (8,) and minus its second derivative (8, 8).
 
     Within a site the columns that have `site` in them are multiples of others: five columns' sums are enough.
     """
-    gradient, information = np.zeros(8), np.zeros((8, 8))
+    likelihood, gradient, information = 0.0, np.zeros(8), np.zeros((8, 8))
     source = (0, 0, 1, 2, 3, 4, 1, 2)
     for half in range(2):
         site = half - 0.5
@@ -139,7 +154,8 @@ def _derivatives(
         sums, moments = np.zeros(5), np.zeros((5, 5))
         for i in range(first, last):
             row = _row(scores[0, i], scores[1, i], site)
-            residual, weight = _rest(row, beta, y[i])
+            residual, weight, of_image = _rest(row, beta, y[i])
+            likelihood += of_image
             columns = (row[0], row[2], row[3], row[4], row[5])
             for j in range(5):
                 sums[j] += residual * columns[j]
@@ -152,7 +168,7 @@ def _derivatives(
                 other = site if k in (1, 6, 7) else 1.0
                 low, high = min(source[j], source[k]), max(source[j], source[k])
                 information[j, k] += factor * other * moments[high, low]
-    return gradient, information
+    return likelihood, gradient, information
 
 
 @compiled
@@ -163,7 +179,7 @@ def _scores_of_units(
     gradients = np.zeros((n_units, 8))
     for i in range(y.size):
         row = _row(scores[0, i], scores[1, i], -0.5 if i < n_a else 0.5)
-        residual, _ = _rest(row, beta, y[i])
+        residual, _, _ = _rest(row, beta, y[i])
         for j in range(8):
             gradients[unit[i], j] += residual * row[j]
     return gradients

@@ -192,5 +192,5 @@ def test_two_findings_have_one_other_each_and_no_pair_of_others():
     np.testing.assert_allclose(columns["companions"], np.arcsinh(abs(z)))
     np.testing.assert_allclose(columns["companions mean"], 0.5 * np.log(z**2 + 0.1))
     assert np.isnan(columns["companions of others"]).all()
-    for name in ("residuals", "other scores", "other scores mean"):
+    for name in ("residuals", "other scores", "other scores mean", "drop alone", "drop accompanied z"):
         assert np.isfinite(columns[name]).all(), name
