@@ -17,8 +17,8 @@ from xray.stats.estimates import FloatArray
 
 RIDGE: Final = 4.0
 """Penalty on standardised coefficients: where a column all but names the site, weights stay finite."""
-STEPS: Final = 7
-"""Newton's steps from zero; the penalised likelihood has converged long before."""
+STEPS: Final = 50
+"""Newton's steps from zero, more than any fit takes."""
 LIMIT: Final = 30.0
 """No image weighs more than this many times the mean."""
 
@@ -43,14 +43,31 @@ def odds_of_site(a: FloatArray, b: FloatArray) -> tuple[FloatArray, FloatArray]:
     spread = x.std(axis=0)
     x = np.column_stack([np.ones(len(x)), x / np.where(spread > 0, spread, 1)])
     y = np.repeat([0.0, 1.0], [len(a), len(b)])
-    penalty = np.array([0.0, *[RIDGE] * (x.shape[1] - 1)])
-    beta = np.zeros(x.shape[1])
-    for _ in range(STEPS):
-        mean = expit(x @ beta)
-        information = (x * (mean * (1 - mean))[:, None]).T @ x + np.diag(penalty)
-        beta = beta + np.linalg.solve(information, x.T @ (y - mean) - penalty * beta)
-    odds = np.exp(np.clip(x @ beta, -12, 12))
+    odds = np.exp(np.clip(_linear(x, y), -12, 12))
     return _scaled(odds[: len(a)]), _scaled(1 / odds[len(a) :])
+
+
+def _linear(x: FloatArray, y: FloatArray) -> FloatArray:
+    """Log odds (n,) of y at the maximum of the likelihood, coefficients but the first penalised. x: (n, p)."""
+    penalty = np.array([0.0, *[RIDGE] * (x.shape[1] - 1)])
+    beta, linear = np.zeros(x.shape[1]), np.zeros(len(x))
+
+    def value(beta: FloatArray, linear: FloatArray) -> float:
+        return float(y @ linear - np.logaddexp(0, linear).sum() - 0.5 * (penalty @ beta**2))
+
+    reached = value(beta, linear)
+    for _ in range(STEPS):
+        mean = expit(linear)
+        information = (x * (mean * (1 - mean))[:, None]).T @ x + np.diag(penalty)
+        step = np.linalg.solve(information, x.T @ (y - mean) - penalty * beta)
+        along = x @ step
+        # a whole step may lead past the maximum, and further at each step
+        while (following := value(beta + step, linear + along)) < reached - 1e-9 * abs(reached):
+            step, along = step / 2, along / 2
+        beta, linear, reached = beta + step, linear + along, following
+        if np.abs(along).max() < 1e-7:
+            break
+    return linear
 
 
 def _scaled(weights: FloatArray) -> FloatArray:

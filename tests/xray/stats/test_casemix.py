@@ -50,6 +50,20 @@ def test_weights_are_the_odds_of_penalised_logistic_regression(apart):
     np.testing.assert_allclose(of_b, np.minimum(1 / at_b / (1 / at_b).mean(), 30), rtol=1e-4)
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_a_few_extreme_values_do_not_lead_the_fit_astray(seed):
+    """A column with Student's tails and its square, such as days since an operation: whole steps run away of 2 of 20."""
+    rng = np.random.default_rng(seed)
+    sizes = rng.integers(1000, 3000, 2)
+    column = np.r_[rng.standard_t(2, sizes[0]), rng.standard_t(2, sizes[1]) + rng.uniform(-2, 2)]
+    columns = np.column_stack([column, (column - column.mean()) ** 2])
+    a, b = np.split(columns, [sizes[0]])
+    odds = log_odds(a, b)
+    for weights, of in zip(odds_of_site(a, b), (odds[0], -odds[1]), strict=True):
+        expected = np.exp(np.clip(of, -12, 12))
+        np.testing.assert_allclose(weights, np.minimum(expected / expected.mean(), 30), rtol=0.01)
+
+
 def test_log_odds_are_limited_to_twelve():
     rng = np.random.default_rng(4)
     far = np.array([[60.0], [50.0]])
