@@ -2,6 +2,7 @@
 table.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -142,27 +143,63 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
     first, second: as in `cross_table`; patients: (n_images,). The ratio of the sums of squares of patients' and of images'
     influence on κ; where no image has an influence, Kish's Σ n_p² / Σ n_p.
     """
-    one, two = (np.asarray(calls, dtype=np.float64) for calls in (first, second))
-    shape, unit = one.shape[1:], codes_of(patients)
-    one, two = (calls.reshape(len(unit), int(np.prod(shape))) for calls in (one, two))
-    inflation = np.ones(one.shape[1])
-    for column in range(one.shape[1]):
-        both = ~np.isnan(one[:, column]) & ~np.isnan(two[:, column])
-        a, b, of = one[both, column], two[both, column], unit[both]
-        images = np.bincount(of)
-        if not (images > 1).any():
-            continue
-        p, q = a.mean(), b.mean()
+    of_first, of_second = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
+    inflation = []
+    for cells in cells_of_patients(first, second, patients):
+        a, b, c, _ = cells.sum(axis=0) / max(int(cells.sum()), 1)
+        p, q = a + b, a + c
         chance = p + q - 2 * p * q
-        differs = np.abs(a - b)
-        disagreement_ratio = differs.mean() / chance if chance > 0 else 1.0
-        influence = disagreement_ratio * (a * (1 - 2 * q) + b * (1 - 2 * p)) - differs
-        influence -= influence.mean()
-        sums = np.bincount(of, influence)
-        squares = float(influence @ influence)
-        ratio = sums @ sums / squares if squares > 0 else (images**2).sum() / images.sum()
-        inflation[column] = max(float(ratio), 1.0)
-    return inflation.reshape(shape)
+        disagreement_ratio = (b + c) / chance if chance > 0 else 1.0
+        influence = disagreement_ratio * (of_first * (1 - 2 * q) + of_second * (1 - 2 * p))
+        inflation.append(inflation_of(cells, influence - (of_first != of_second)))
+    return np.array(inflation).reshape(np.shape(first)[1:])
+
+
+def inflation_of(cells: IntArray, influence: FloatArray) -> float:
+    """Sum of squares of patients' influence over that of images', about their mean, at least 1.
+
+    cells: as of `cells_of_patients`. influence: (4,), of an image in each. Where no image has any, Kish's Σ n_p² / Σ n_p.
+    """
+    totals, images = cells.sum(axis=0), _square_of_sums(cells, np.ones(4))
+    n = max(int(totals.sum()), 1)
+    if images <= n:  # one each
+        return 1.0
+    apart = influence - totals @ influence / n
+    squares = float(totals @ apart**2)
+    return max(_square_of_sums(cells, apart) / squares if squares > 1e-12 * n else images / n, 1.0)
+
+
+def cells_of_patients(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> Iterator[IntArray]:
+    """Of each column, how many of a patient's images both raters call positive, the first only, the second only, neither.
+
+    (n_patients, 4) by codes of patients, of images that both called. first, second: as in `cross_table`; patients:
+    (n_images,).
+    """
+    code = codes_of(patients)
+    one, two = (np.asarray(calls, dtype=np.float64).reshape(len(code), -1) for calls in (first, second))
+    for column in range(one.shape[1]):
+        yield _cells(one[:, column], two[:, column], code, int(code.max(initial=-1)) + 1)
+
+
+@compiled
+def _cells(first: FloatArray, second: FloatArray, code: IntArray, n: int) -> IntArray:
+    cells = np.zeros((n, 4), dtype=np.int64)
+    for i in range(code.size):
+        if first[i] == first[i] and second[i] == second[i]:
+            cells[code[i], int(3 - 2 * first[i] - second[i])] += 1
+    return cells
+
+
+@compiled
+def _square_of_sums(cells: IntArray, values: FloatArray) -> float:
+    """The sum over patients of the squared sum of their images' values. cells: as of `cells_of_patients`; values: (4,)."""
+    total = 0.0
+    for unit in range(len(cells)):
+        of_unit = 0.0
+        for k in range(4):
+            of_unit += cells[unit, k] * values[k]
+        total += of_unit * of_unit
+    return total
 
 
 def kappa_matrix(calls: Numbers, level: float = 0.95) -> Estimates:
@@ -240,13 +277,11 @@ def mcnemar_by_patient(
     A patient says that the first rater calls more of the images positive, or fewer, by all images that both called; if
     raters are exchangeable either is as likely (a sign test). first, second: as in `cross_table`; patients: (n_images,).
     """
-    surplus = np.nan_to_num(np.asarray(first, dtype=np.float64) - np.asarray(second, dtype=np.float64))
-    code, shape = codes_of(patients), surplus.shape[1:]
-    columns = surplus.reshape(len(code), -1).T
-    nets = [np.bincount(code, weights=column) for column in columns]
+    nets = [cells[:, 1] - cells[:, 2] for cells in cells_of_patients(first, second, patients)]
     more, fewer = (np.array([np.count_nonzero(sign * net > 0) for net in nets]) for sign in (1, -1))
     differ = more + fewer
     p = np.minimum(1, 2 * bdtr(np.minimum(more, fewer).astype(np.float64), differ, 0.5))
+    shape = np.shape(first)[1:]
     return p.reshape(shape), differ.reshape(shape)
 
 

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from xray.stats.agreement import cells_of_patients, inflation_of
 from xray.stats.estimates import (
     DEFINED,
     NO_CASES,
@@ -11,7 +12,6 @@ from xray.stats.estimates import (
     IntArray,
     Numbers,
     check_level,
-    codes_of,
     undefined,
 )
 from xray.stats.estimates import Estimates as PairedDifference
@@ -69,19 +69,9 @@ def paired_inflation(first: Numbers, second: Numbers, patients: NDArray[np.gener
     first, second: (n_images,) or (n_images, n_columns), 1 for a success, 0 or NaN; patients: (n_images,). The ratio of sums
     of squares of patients' and of images' differences from the mean; where all are alike, Kish's Σ n_p² / Σ n_p.
     """
-    gain = np.asarray(second, dtype=np.float64) - np.asarray(first, dtype=np.float64)
-    code, shape = codes_of(patients), gain.shape[1:]
-    inflation = []
-    for column in gain.reshape(len(code), -1).T:
-        at = np.flatnonzero(~np.isnan(column))
-        apart = column[at] - column[at].mean() if at.size else column[at]
-        images, squares = np.bincount(code[at]), float(apart @ apart)
-        if squares > 0:
-            ratio = float((np.bincount(code[at], weights=apart) ** 2).sum()) / squares
-        else:
-            ratio = float((images**2).sum()) / max(at.size, 1)
-        inflation.append(max(ratio, 1.0))
-    return np.array(inflation).reshape(shape)
+    gain = np.array([0.0, -1.0, 1.0, 0.0])
+    inflation = [inflation_of(cells, gain) for cells in cells_of_patients(first, second, patients)]
+    return np.array(inflation).reshape(np.shape(first)[1:])
 
 
 def _reach(distance: FloatArray, other_distance: FloatArray, phi: FloatArray) -> FloatArray:

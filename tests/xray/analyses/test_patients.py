@@ -49,11 +49,11 @@ def twice(world):
     values["x"] = doubled(labels), [doubled(of) for of in scores]
     world.dataset("x", values["x"][0], images_per_patient=2)
     models = []
-    for place, trained_on in enumerate(("y", "w", "z", "x")):
+    for number, trained_on in enumerate(("y", "w", "z", "x")):
         for seed in (0, 1):
             models.append(world.model(trained_on, seed, [trained_on], list(TASKS)))
             for name, (_, of_models) in values.items():
-                world.score(models[-1], name, of_models[2 * min(place, 2) + seed])
+                world.score(models[-1], name, of_models[2 * min(number, 2) + seed])
     world.study(["x", "y", "z", "w"], models)
     study, tests = load(world.engine)
     by_cohort = {test.cohort.id: test for test in tests}

@@ -130,10 +130,10 @@ def test_one_label_that_is_none_is_refused():
         binned(np.array([0.0, 2.0, 1.0]), np.array([0.2, 0.3, 0.7]))
 
 
-def of_patients(seed, patients=120, each=4):
+def of_patients(seed, patients=120, images=4):
     """Logits, labels and patients, whose images are alike; the line is (0, 1)."""
     rng = np.random.default_rng(seed)
-    unit = np.repeat(np.arange(patients), each)
+    unit = np.repeat(np.arange(patients), images)
     logits = rng.normal(size=patients)[unit] + 0.2 * rng.normal(size=unit.size)
     threshold = rng.random(patients)[unit]  # one for all images of a patient
     return logits, (threshold < 1 / (1 + np.exp(-logits))).astype(float), unit
@@ -153,14 +153,14 @@ def test_the_lines_covariance_is_that_of_patients_sums():
 
 
 def test_the_slopes_interval_holds_where_patients_have_several_images():
-    held = np.zeros(2)
+    covered = np.zeros(2)
     for seed in range(300):
         logits, labels, unit = of_patients(seed)
         for k, patients in enumerate((None, unit)):
             line = calibration_line(labels, 1 / (1 + np.exp(-logits)), patients)
-            held[k] += abs(line.coefficients[1] - 1) < 1.96 * np.sqrt(line.covariance[1, 1])
-    assert held[0] / 300 < 0.75, "by images"
-    assert held[1] / 300 == pytest.approx(0.95, abs=0.035)
+            covered[k] += abs(line.coefficients[1] - 1) < 1.96 * np.sqrt(line.covariance[1, 1])
+    assert covered[0] / 300 < 0.75, "by images"
+    assert covered[1] / 300 == pytest.approx(0.95, abs=0.035)
 
 
 def test_bins_of_patients_images_have_the_shares_of_patients():

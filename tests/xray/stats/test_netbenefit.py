@@ -97,7 +97,7 @@ def test_few_patients_are_few_however_many_images_they_have(seed):
 def test_intervals_of_few_ill_patients_hold():
     """Six ill patients of 200, six images each: normal intervals hold 91 to 92 %."""
     rng = np.random.default_rng(3)
-    held, wide, draws = np.zeros(2), np.zeros(2), 600
+    covered, wide, draws = np.zeros(2), np.zeros(2), 600
 
     def of(patients):
         unit = np.repeat(np.arange(patients), 6)
@@ -109,10 +109,10 @@ def test_intervals_of_few_ill_patients_hold():
     truth = [part.value[0] for part in parts_of(net_benefit(labels, p, 0.1))]
     for _ in range(draws):
         for k, part in enumerate(parts_of(net_benefit(*of(200)[:2], 0.1, np.repeat(np.arange(200), 6)))):
-            held[k] += part.lower[0] <= truth[k] <= part.upper[0]
+            covered[k] += part.lower[0] <= truth[k] <= part.upper[0]
             wide[k] += (part.upper[0] - part.lower[0]) / (2 * 1.959964 * part.se[0]) / draws
-    assert (held / draws > 0.95).all(), held / draws
-    assert (held / draws < 0.995).all(), held / draws
+    assert (covered / draws > 0.95).all(), covered / draws
+    assert (covered / draws < 0.995).all(), covered / draws
     assert (wide < [1.4, 1.9]).all(), wide
 
 

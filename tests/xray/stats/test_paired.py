@@ -73,10 +73,10 @@ def test_one_case_that_changed_has_no_error_of_its_own():
     assert (float(one.value), float(one.se), int(one.n)) == (-1, 0, 1)
 
 
-def of_patients(seed, patients=80, each=4):
+def of_patients(seed, patients=80, images=4):
     """Successes of two rules on images of patients that are alike, and the patients."""
     rng = np.random.default_rng(seed)
-    unit = np.repeat(rng.permutation(patients), each)
+    unit = np.repeat(rng.permutation(patients), images)
     of_patient, own = rng.random((2, patients))[:, unit], rng.random((2, unit.size))
     same = rng.random((2, patients))[:, unit] < 0.8
     values = np.where(same, of_patient, own)
@@ -108,7 +108,7 @@ def test_cases_that_are_repeated_say_no_more(times):
 
 
 def test_the_interval_holds_where_patients_have_several_images():
-    held = np.zeros(2)
+    covered = np.zeros(2)
     for seed in range(400):
         first, second, unit = of_patients(seed)
         cells = [
@@ -116,6 +116,6 @@ def test_the_interval_holds_where_patients_have_several_images():
         ]
         for k, inflation in enumerate((1.0, paired_inflation(first, second, unit))):
             difference = paired_difference(*cells, inflation=inflation)
-            held[k] += float(difference.lower) <= -0.8 * 0.15 <= float(difference.upper)
-    assert held[0] / 400 < 0.85, "by images"
-    assert held[1] / 400 == pytest.approx(0.95, abs=0.03)
+            covered[k] += float(difference.lower) <= -0.8 * 0.15 <= float(difference.upper)
+    assert covered[0] / 400 < 0.85, "by images"
+    assert covered[1] / 400 == pytest.approx(0.95, abs=0.03)
