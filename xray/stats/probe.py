@@ -7,6 +7,7 @@ from it.
 import numpy as np
 from numpy.typing import NDArray
 
+from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
 from xray.stats.estimates import Estimates, FloatArray, Numbers
 
@@ -25,7 +26,8 @@ def source_probe(
 
     features: (n_images, n_features), finite: logits or pooled features. site: (n_images,) of 1 and 0.
     patients: (n_images,); a patient's images share a fold. penalty: ridge relative to the features' mean
-    variance. Interval by DeLong on the cross-fitted scores, of each fold centred and scaled.
+    variance. Interval by DeLong on the cross-fitted scores, of each fold centred and scaled; patients are its units where
+    they have several images.
     """
     x, y = np.asarray(features, dtype=np.float64), np.asarray(site, dtype=np.float64)
     if x.ndim != 2 or y.shape != x.shape[:1] or not np.isfinite(x).all():
@@ -41,7 +43,9 @@ def source_probe(
         if y[training].min(initial=1) == y[training].max(initial=0) or not training.any():
             continue
         scores[held_out_images] = _discriminant(x[training], y[training], penalty, x[held_out_images])
-    return auc_interval(y, scores, level)
+    if n_units == y.size:
+        return auc_interval(y, scores, level)
+    return clustered_auc_interval(y, scores, unit, level)
 
 
 def _discriminant(x: FloatArray, y: FloatArray, penalty: float, new: FloatArray) -> FloatArray:

@@ -1,5 +1,7 @@
 """A second image of each patient that shows the same is no further evidence: every interval is as wide as without it."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -18,6 +20,7 @@ from xray.analyses import (
     seed_agreement,
     threshold_transfer,
 )
+from xray.analyses.run import ANALYSES
 from xray.analyses.synthesis import _measures
 
 TASKS = ("Effusion", "Mass")
@@ -26,6 +29,17 @@ OF_IMAGES = (
     "n", "n_pos", "numerator", "denominator", "bin_n", "cohort_id", "cohort_ids", "evaluation_ids", "method", "reference",
 )  # fmt: skip
 """Columns that differ where images do."""
+
+
+WIDE = {
+    agreement: 0.02, average_precision: 0.02, bland_altman: 0.1, calibration: 0.15, mean_auc: 0.02, net_benefit: 0.02,
+    operating_points: 0.02, partial_auc: 0.02, performance: 0.02, seed_agreement: 0.02, threshold_transfer: 0.001,
+}  # fmt: skip
+"""Analysis → how far bounds may differ: variances of m patients by m or m − 1, curvature or sums of derivatives."""
+ELSEWHERE = {
+    "leave_one_site_out", "reader_agreement", "images_or_labels", "causes", "interventions", "subgroups", "view_classifier",
+}  # fmt: skip
+"""Analyses with intervals that need another study; their own tests, or those of their statistics, have patients as units."""
 
 
 @pytest.fixture
@@ -78,14 +92,8 @@ def assert_same(once, again, wide):
 
 
 @pytest.mark.parametrize(
-    ("module", "wide"),
-    [
-        (agreement, 0.02), (average_precision, 0.02), (bland_altman, 0.1), (calibration, 0.15), (mean_auc, 0.02),
-        (net_benefit, 0.02), (operating_points, 0.02), (partial_auc, 0.02), (performance, 0.02), (seed_agreement, 0.02),
-        (threshold_transfer, 0.001),
-    ],
-    ids=lambda of: getattr(of, "__name__", "").rpartition(".")[2],
-)  # fmt: skip
+    ("module", "wide"), WIDE.items(), ids=lambda of: getattr(of, "__name__", "").rpartition(".")[2]
+)
 def test_an_image_twice_is_no_further_evidence(twice, module, wide):
     study, tests, single, double = twice
     rows = list(module.compute(study, tests))
@@ -116,6 +124,14 @@ def test_a_patient_of_two_cohorts_is_one_patient(twice):
     for row, other in zip(once, again, strict=True):
         assert other["n"] == 2 * row["n"]
         assert [other["lower"], other["upper"]] == pytest.approx([row["lower"], row["upper"]], abs=0.003)
+
+
+def test_no_analysis_with_an_interval_is_forgotten():
+    bounds = re.compile("lower|upper|_from|p$")
+    columns = {analysis.name: analysis.table.__table__.columns.keys() for analysis in ANALYSES}
+    with_bounds = {name for name, of in columns.items() if any(map(bounds.search, of))}
+    here = {module.__name__.rpartition(".")[2] for module in WIDE} | {"pooled_agreement", "synthesis"}
+    assert with_bounds == here | ELSEWHERE
 
 
 def test_what_is_synthesised_has_patients_as_units(twice):

@@ -35,3 +35,13 @@ def test_the_probe_depends_only_on_the_seed_and_refuses_gaps():
     features[0, 0] = np.nan
     with pytest.raises(ValueError, match="finite"):
         source_probe(features, site)
+
+
+def test_an_image_twice_is_no_further_evidence():
+    rng = np.random.default_rng(6)
+    site = np.repeat([0.0, 1.0], 60)
+    features = rng.normal(size=(120, 3)) + 0.8 * site[:, None]
+    once = source_probe(features, site)
+    again = source_probe(np.repeat(features, 2, axis=0), np.repeat(site, 2), np.repeat(np.arange(120), 2))
+    assert float(again.value) == pytest.approx(float(once.value), abs=1e-3)
+    assert float(again.upper - again.lower) == pytest.approx(float(once.upper - once.lower), rel=0.03)
