@@ -100,9 +100,8 @@ def _ridge(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[FloatArray, Flo
     for _ in range(_STEPS):
         step = np.linalg.solve(information, gradient)
         following = _penalised(scores, y, n_a, beta + step)
-        while following[0] < value - 1e-9 * abs(
-            value
-        ):  # a whole step may lead past the maximum, and further at each step
+        # a whole step may lead past the maximum, and further at each step
+        while following[0] < value - 1e-9 * abs(value):
             step = step / 2
             following = _penalised(scores, y, n_a, beta + step)
         beta, (value, gradient, information) = beta + step, following
