@@ -18,12 +18,12 @@ from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
 from xray.analyses.rows import number
+from xray.analyses.shared import patients_of_all
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report import published
 from xray.report.parts import agreement as parts
 from xray.report.parts.part import Part
 from xray.stats.agreement import CrossTable, cross_table, kappa, kappa_inflation, pabak
-from xray.stats.estimates import codes_of
 from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
@@ -86,8 +86,7 @@ def _of_task(
     @cache
     def units(indices: tuple[int, ...]) -> NDArray[np.int64] | None:
         """Codes of the images' patients over all cohorts, which may share some; None where each has one image."""
-        patients = np.concatenate([tests[index].cohort.identities.patients for index in indices])
-        codes = codes_of(patients)
+        codes = patients_of_all([tests[index].cohort for index in indices])
         return codes if (np.bincount(codes) > 1).any() else None
 
     rows = []

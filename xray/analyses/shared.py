@@ -1,5 +1,7 @@
 """Pictures that two cohorts share, whatever their datasets call them."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -17,10 +19,15 @@ def labels_of_shared(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.float
 
 def patients_of_both(a: StoredCohort, b: StoredCohort) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """A code per patient in both cohorts, (n_images,) each, by first appearance: the same in every home."""
-    patients = np.concatenate([a.identities.patients, b.identities.patients])
-    _, first, codes_of = np.unique(patients, return_index=True, return_inverse=True)
-    codes = np.argsort(np.argsort(first)).astype(np.int64)[codes_of]
+    codes = patients_of_all([a, b])
     return codes[: len(a.identities.patients)], codes[len(a.identities.patients) :]
+
+
+def patients_of_all(cohorts: Sequence[StoredCohort]) -> NDArray[np.int64]:
+    """A code per patient over the images of some cohorts, one after the other, by first appearance."""
+    patients = np.concatenate([cohort.identities.patients for cohort in cohorts])
+    _, first, codes_of = np.unique(patients, return_index=True, return_inverse=True)
+    return np.asarray(np.argsort(np.argsort(first)).astype(np.int64)[codes_of])
 
 
 def patients_of_shared(a: StoredCohort, b: StoredCohort) -> NDArray[np.int64]:

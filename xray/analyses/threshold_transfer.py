@@ -26,9 +26,7 @@ from xray.stats.paired import paired_difference, paired_inflation
 from xray.stats.roc import Youden
 
 METHOD = "ensemble at its home Youden point minus at the target's, same images, Newcombe 1998 paired 95 %"
-CLUSTERED_METHOD = METHOD.replace(
-    "Newcombe 1998 paired 95 %", "patients as units, Zou 2008 of Wilson's bounds 95 %"
-)
+CLUSTERED_METHOD = f"{METHOD}, counts divided by patients' inflation of the variance"
 MEASURES = ("accuracy", "sensitivity", "specificity")
 
 

@@ -16,6 +16,7 @@ from xray.report.parts.part import Part
 from xray.stats.probe import source_probe
 
 METHOD = "ridge linear discriminant of pooled features, five folds by patient, AUC with DeLong's 95 %"
+CLUSTERED_METHOD = f"{METHOD}, patients as units"
 FEWEST = 5
 CONTRASTS: Final = (("lateral", LATERAL, FRONTAL), ("AP", ("AP",), ("PA",)))
 """The contrast: its name in the rows, prefixes of its views, and prefixes of the views it is told from."""
@@ -55,7 +56,7 @@ def compute(
                 "auc": None,
                 "lower": None,
                 "upper": None,
-                "method": METHOD,
+                "method": METHOD if np.unique(pool.patients[stated]).size == n else CLUSTERED_METHOD,
                 "reason": f"fewer than {FEWEST} images of a view",
             }
             if min(n_pos, n - n_pos) >= FEWEST:

@@ -19,6 +19,7 @@ from xray.stats.estimates import (
     FloatArray,
     IntArray,
     Numbers,
+    as_rows,
     check_level,
     codes_of,
     undefined,
@@ -102,8 +103,8 @@ def kappa(table: CrossTable, level: float = 0.95, inflation: ArrayLike = 1.0) ->
     """Cohen's κ = (p_o − p_e) / (1 − p_e) with the bounds of its profile likelihood (`xray.stats.kappa_bounds`).
 
     se is the large-sample one of Fleiss, Cohen and Everitt 1969. inflation: of the variance, where patients have several
-    images (`kappa_inflation`); counts are divided by it. κ falls with prevalence at fixed skill: read it beside `pabak`,
-    `positive_agreement` and `negative_agreement`.
+    images (`kappa_inflation`); counts behind the bounds are divided by it, se stays. κ falls with
+    prevalence at fixed skill: read it beside `pabak`, `positive_agreement` and `negative_agreement`.
     `n_pos` of the result counts the images that at least one rater calls positive.
     NaN with reason where both raters give every image the same one call (p_e = 1). At κ = ±1, and where one rater calls all
     images alike, se is 0, and the interval is there.
@@ -156,17 +157,20 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
 
 
 def inflation_of(cells: IntArray, influence: FloatArray) -> float:
-    """Sum of squares of patients' influence over that of images', about their mean, at least 1.
+    """Variance of patients' summed influence over that of images', about their mean, at least 1.
 
-    cells: as of `cells_of_patients`. influence: (4,), of an image in each. Where no image has any, Kish's Σ n_p² / Σ n_p.
+    cells: as of `cells_of_patients`. influence: (4,), of an image in each. Where no image has any, and where all are one
+    patient's, Kish's Σ n_p² / Σ n_p.
     """
-    totals, images = cells.sum(axis=0), _square_of_sums(cells, np.ones(4))
+    totals, (units, images) = cells.sum(axis=0), _square_of_sums(cells, np.ones(4))
     n = max(int(totals.sum()), 1)
     if images <= n:  # one each
         return 1.0
     apart = influence - totals @ influence / n
     squares = float(totals @ apart**2)
-    return max(_square_of_sums(cells, apart) / squares if squares > 1e-12 * n else images / n, 1.0)
+    if units < 2 or squares <= 1e-12 * n:
+        return images / n
+    return max(_square_of_sums(cells, apart)[1] / squares * units / (units - 1) * (n - 1) / n, 1.0)
 
 
 def cells_of_patients(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> Iterator[IntArray]:
@@ -176,30 +180,42 @@ def cells_of_patients(first: Numbers, second: Numbers, patients: NDArray[np.gene
     (n_images,).
     """
     code = codes_of(patients)
-    one, two = (np.asarray(calls, dtype=np.float64).reshape(len(code), -1) for calls in (first, second))
-    for column in range(one.shape[1]):
-        yield _cells(one[:, column], two[:, column], code, int(code.max(initial=-1)) + 1)
+    one, two = (np.asarray(calls, dtype=np.float64) for calls in (first, second))
+    if one.shape != two.shape or one.shape[:1] != code.shape:
+        raise ValueError(f"calls are {one.shape} and {two.shape}, patients {code.shape}; expected one shape")
+    for of_first, of_second in zip(as_rows(one), as_rows(two), strict=True):
+        cells = _cells(of_first, of_second, code, int(code.max(initial=-1)) + 1)
+        if len(cells) and cells[0, 0] < 0:
+            raise ValueError("calls must be 1, 0 or NaN")
+        yield cells
 
 
 @compiled
 def _cells(first: FloatArray, second: FloatArray, code: IntArray, n: int) -> IntArray:
+    """(n, 4), see `cells_of_patients`; the first is −1 where a call is none."""
     cells = np.zeros((n, 4), dtype=np.int64)
     for i in range(code.size):
-        if first[i] == first[i] and second[i] == second[i]:
-            cells[code[i], int(3 - 2 * first[i] - second[i])] += 1
+        one, two = first[i], second[i]
+        if one == one and two == two:
+            if (one != 0 and one != 1) or (two != 0 and two != 1):
+                cells[0, 0] = -1
+                return cells
+            cells[code[i], int(3 - 2 * one - two)] += 1
     return cells
 
 
 @compiled
-def _square_of_sums(cells: IntArray, values: FloatArray) -> float:
-    """The sum over patients of the squared sum of their images' values. cells: as of `cells_of_patients`; values: (4,)."""
-    total = 0.0
+def _square_of_sums(cells: IntArray, values: FloatArray) -> tuple[int, float]:
+    """How many patients have an image, and the sum of squares over these of their images' summed values. values: (4,)."""
+    units, total = 0, 0.0
     for unit in range(len(cells)):
-        of_unit = 0.0
+        images, of_unit = 0, 0.0
         for k in range(4):
+            images += cells[unit, k]
             of_unit += cells[unit, k] * values[k]
+        units += images > 0
         total += of_unit * of_unit
-    return total
+    return units, total
 
 
 def kappa_matrix(calls: Numbers, level: float = 0.95) -> Estimates:

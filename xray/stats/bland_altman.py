@@ -15,9 +15,11 @@ from xray.stats.estimates import (
     IntArray,
     Numbers,
     TextArray,
+    as_rows,
     check_level,
     codes_of,
     column_sums,
+    sums_of_patients,
     undefined,
 )
 
@@ -72,7 +74,7 @@ def bland_altman(
         t = np.where(units > 1, t, np.nan)
         apart = np.where(scored, difference - mean, 0)
         of_spread = np.where(scored, (apart**2 - squares / safe) / (2 * np.where(sd > 0, sd, 1)), 0)
-        own, spread = (_sums_of_patients(influence, code) for influence in (apart, of_spread))
+        own, spread = (sums_of_patients(influence, code) for influence in (apart, of_spread))
         factor = t * np.sqrt(units / np.maximum(units - 1, 1)) / safe
         halves = [
             factor * np.sqrt(np.square(own + side * z * spread).sum(axis=-1)).reshape(n.shape)
@@ -85,13 +87,8 @@ def bland_altman(
 
 def _count_units(scored: NDArray[np.bool_], code: IntArray) -> IntArray:
     """Patients with an image that has both scores, (n_columns,) or ()."""
-    counts = [np.count_nonzero(np.bincount(code[of])) for of in scored.reshape(len(code), -1).T]
+    counts = [np.count_nonzero(np.bincount(code[of])) for of in as_rows(scored)]
     return np.array(counts, dtype=np.int64).reshape(scored.shape[1:])
-
-
-def _sums_of_patients(influence: FloatArray, code: IntArray) -> FloatArray:
-    """Each patient's sum of every column, (n_columns, n_patients)."""
-    return np.stack([np.bincount(code, weights=column) for column in influence.reshape(len(code), -1).T])
 
 
 def _with_bounds(value: FloatArray, half: FloatArray) -> FloatArray:

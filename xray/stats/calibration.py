@@ -201,9 +201,7 @@ def binned(
         total[:, column] = np.bincount(bins, p, minlength=n_bins)
         squares[column], positives_total[column] = p @ p, p[y].sum()
         if code is not None:
-            units, *sums = _sums_of_patients(code[scored][order], bins, y, n_bins)
-            share = n_pos[:, column] / np.maximum(n[:, column], 1)
-            squares_of = sums[0] - 2 * share * sums[1] + share**2 * sums[2]
+            units, squares_of = _of_patients(code[scored][order], bins, y, n[:, column], n_pos[:, column])
             observed.append(share_of(n[:, column], n_pos[:, column], units, squares_of, level))
     by_bin = (n_bins, *shape)
     return Bins(
@@ -217,25 +215,23 @@ def binned(
 
 
 @compiled
-def _sums_of_patients(
-    code: IntArray, bins: IntArray, positive: NDArray[np.bool_], n_bins: int
-) -> tuple[IntArray, IntArray, IntArray, IntArray]:
-    """Of each bin: patients; sums over these of positives², positives · images, images²; (n_bins,) each."""
-    n_codes = code.max() + 1 if code.size else 0
+def _of_patients(
+    code: IntArray, bins: IntArray, positive: NDArray[np.bool_], n: IntArray, n_pos: IntArray
+) -> tuple[IntArray, FloatArray]:
+    """Of each bin, its patients, and the sum over these of (positives − share of the bin · images)²; (n_bins,) each."""
+    n_bins, n_codes = n.size, code.max() + 1 if code.size else 0
     images, hits = np.zeros((n_bins, n_codes), dtype=np.int64), np.zeros((n_bins, n_codes), dtype=np.int64)
     for i in range(code.size):
         images[bins[i], code[i]] += 1
         hits[bins[i], code[i]] += positive[i]
-    units, squares = np.zeros(n_bins, dtype=np.int64), np.zeros(n_bins, dtype=np.int64)
-    products, of_images = np.zeros(n_bins, dtype=np.int64), np.zeros(n_bins, dtype=np.int64)
-    for bin_ in range(n_bins):
+    units, squares = np.zeros(n_bins, dtype=np.int64), np.zeros(n_bins)
+    for k in range(n_bins):
         for unit in range(n_codes):
-            n, x = images[bin_, unit], hits[bin_, unit]
-            units[bin_] += n > 0
-            squares[bin_] += x * x
-            products[bin_] += x * n
-            of_images[bin_] += n * n
-    return units, squares, products, of_images
+            if images[k, unit] > 0:
+                apart = (hits[k, unit] * n[k] - n_pos[k] * images[k, unit]) / n[k]
+                units[k] += 1
+                squares[k] += apart * apart
+    return units, squares
 
 
 def bins_of_ascending(p: FloatArray, n_bins: int) -> IntArray:

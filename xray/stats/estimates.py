@@ -6,6 +6,7 @@ score is left out of that column. What can't be computed is NaN and has a reason
 infinity.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Final, TypeVar
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Result = TypeVar("Result", bound="DataclassInstance")
+Scalar = TypeVar("Scalar", bound=np.generic)
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 TextArray = NDArray[np.str_]
@@ -47,6 +49,23 @@ def codes_of(patients: NDArray[np.generic]) -> IntArray:
     if codes.dtype.kind in "iu" and codes.size and codes.min() >= 0 and codes.max() < 4 * codes.size:
         return codes.astype(np.int64, copy=False)
     return np.asarray(np.unique(codes, return_inverse=True)[1], dtype=np.int64)
+
+
+def as_rows(values: NDArray[Scalar]) -> NDArray[Scalar]:
+    """(n, …) as rows of columns, (n_columns, n), also where there is no image or no column."""
+    return values.reshape(len(values), math.prod(values.shape[1:])).T
+
+
+def sums_of_patients(values: NDArray[np.floating], codes: IntArray) -> FloatArray:
+    """Each patient's sum of every column, (n_columns, n_codes). values: (n_images, …); codes: (n_images,).
+
+    A row per column, so that the sums of one do not depend on how many stand beside it.
+    """
+    columns = as_rows(values)
+    sums = np.zeros((len(columns), int(codes.max(initial=-1)) + 1))
+    for row, column in zip(sums, columns, strict=True):
+        row[:] = np.bincount(codes, weights=column, minlength=row.size)
+    return sums
 
 
 REASON_TYPE: Final = "<U48"

@@ -81,7 +81,7 @@ def covariance_of(
     """Covariance (p, p) of coefficients at the maximum: H⁻¹; where patients have several images H⁻¹ (m/(m−1) Σ s s') H⁻¹.
 
     design: (n, p). unit: (n,) codes, as of `codes_of`. s: a patient's sum of derivatives, of m patients. NaN where H has no
-    inverse.
+    inverse, and where all images are one patient's.
     """
     weight = probability * (1 - probability)
     information = design.T @ (design * weight[:, None])
@@ -89,11 +89,14 @@ def covariance_of(
         return np.full(information.shape, np.nan)
     inverse = np.linalg.inv(information)
     m = np.count_nonzero(np.bincount(unit))
-    if m == len(label) or m < 2:
+    if m == len(label):
         return np.asarray(inverse)
+    if m < 2:
+        return np.full(information.shape, np.nan)
     residual = label - probability
     sums = np.stack([np.bincount(unit, weights=column * residual) for column in design.T], axis=1)
-    return np.asarray(inverse @ (m / (m - 1) * sums.T @ sums) @ inverse)
+    half = inverse @ sums.T  # of which the product has no negative variance, however flat the likelihood
+    return np.asarray(m / (m - 1) * half @ half.T)
 
 
 @compiled

@@ -33,7 +33,8 @@ from xray.stats.intervals import wilson
 from xray.stats.placements import Scores, as_columns, as_table
 
 FEW = 10
-"""With positives or negatives of fewer patients than this on the side that is counted, the variance is too uncertain."""
+"""With positives or negatives of effectively fewer patients (Kish 1965) on the side that is counted, the variance is too
+uncertain."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,8 @@ def net_benefit(
     labels: (n_images,) or (n_images, n_columns), 1/0/NaN. scores: of that shape, probabilities in [0, 1] or NaN; or their
     logits (`of_logits`), compared with the logit of t. thresholds: (k,), in (0, 1). patients: (n_images,), equal where the
     patient is; None: one image each. Normal intervals, for thresholds given beforehand; where they rest on positives
-    or negatives of fewer than ten patients, they reach as far as those from Wilson's bounds. At most the prevalence.
+    or negatives of effectively fewer than ten patients, they reach as far as those from Wilson's bounds. At most the
+    prevalence.
     Where no image is called the benefit is 0, where all are it is that of treating all: neither has an interval.
     """
     check_level(level)

@@ -19,6 +19,7 @@ from xray.stats.estimates import (
     check_level,
     codes_of,
     reshaped,
+    sums_of_patients,
 )
 from xray.stats.intervals import wilson
 
@@ -45,8 +46,9 @@ def _of_sums(n_of: FloatArray, x_of: FloatArray, level: float) -> tuple[Estimate
     (n_columns, n_patients) each.
     """
     n, x = n_of.sum(axis=1), x_of.sum(axis=1)
-    p = np.divide(x, n, out=np.full(n.shape, np.nan), where=n > 0)
-    residue = np.where(n_of > 0, x_of - np.nan_to_num(p)[:, None] * n_of, 0)
+    residue = (n[:, None] * x_of - x[:, None] * n_of) / np.maximum(n, 1)[
+        :, None
+    ]  # 0 where patients are alike, to the bit
     return share_of(n, x, (n_of > 0).sum(axis=1), (residue**2).sum(axis=1), level), residue
 
 
@@ -70,12 +72,7 @@ def share_of(
 
 
 def _sums(table: ArrayLike, code: IntArray) -> FloatArray:
-    """Each patient's sum of every column, (n_columns, n_patients).
-
-    A row per column, so that the sums of one do not depend on how many stand beside it.
-    """
-    columns = np.asarray(table, dtype=np.float64).reshape(len(code), -1).T
-    return np.stack([np.bincount(code, weights=column) for column in columns])
+    return sums_of_patients(np.asarray(table, dtype=np.float64), code)
 
 
 def shares_at_threshold(

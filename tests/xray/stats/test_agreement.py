@@ -115,7 +115,8 @@ def test_images_of_a_patient_are_one_unit_of_kappa():
     calls[1] = np.where(rng.random(300) < 0.7, calls[0], calls[1])
     four, patients = np.tile(calls, 4), np.tile(np.arange(300), 4)
     assert float(kappa_inflation(*calls, np.arange(300))) == 1
-    assert float(kappa_inflation(*four, patients)) == pytest.approx(4)
+    assert float(kappa_inflation(*four, patients)) == pytest.approx(4 * (300 / 299) * (1199 / 1200))
+    assert float(kappa_inflation(*four, np.zeros(1200))) == 1200, "of one patient"
     assert float(kappa_inflation(*np.tile([[1.0, 0.0] * 150] * 2, 4), patients)) == pytest.approx(4)
     table = cross_table(*four)
     clustered, once = kappa(table, inflation=4.0), kappa(cross_table(*calls))
@@ -256,10 +257,33 @@ def test_the_inflation_of_kappa_is_the_ratio_of_sums_of_squares_of_its_derivativ
         [(weighted(ones + step * e) - weighted(ones - step * e)) for e in np.eye(patients.size)]
     )
     by_patient = np.bincount(patients, by_image)
-    expected = max(1.0, (by_patient @ by_patient) / (by_image @ by_image))
+    n = patients.size
+    expected = max(1.0, (by_patient @ by_patient) / (by_image @ by_image) * 60 / 59 * (n - 1) / n)
     assert expected > 1
     assert float(kappa_inflation(first, second, patients)) == pytest.approx(expected, rel=1e-6)
     assert float(kappa_inflation(first, second, np.arange(patients.size))) == 1
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (5, 0)])
+def test_without_images_or_columns_there_is_nothing_to_inflate_or_to_test(shape):
+    none = np.zeros(shape)
+    patients = np.zeros(shape[0], dtype=int)
+    np.testing.assert_array_equal(kappa_inflation(none, none, patients), np.ones(shape[1:]))
+    p, differ = mcnemar_by_patient(none, none, patients)
+    np.testing.assert_array_equal(p, np.ones(shape[1:]))
+    np.testing.assert_array_equal(differ, np.zeros(shape[1:]))
+
+
+def test_calls_that_are_none_and_other_shapes_are_refused():
+    ones, patients = np.ones(4), np.arange(4)
+    for wrong in (2.0, -1.0, 0.5):
+        for calls in ((ones, np.array([1, 0, wrong, 1])), (np.array([1, 0, wrong, 1]), ones)):
+            with pytest.raises(ValueError, match="calls must be"):
+                kappa_inflation(*calls, patients)
+    with pytest.raises(ValueError, match="expected one shape"):
+        kappa_inflation(ones, np.ones((4, 2)), patients)
+    with pytest.raises(ValueError, match="expected one shape"):
+        mcnemar_by_patient(ones, ones, patients[:3])
 
 
 def test_mcnemars_test_counts_patients():

@@ -90,3 +90,10 @@ def test_images_of_one_score_are_nobodys():
     at = [0, 1, 3]
     expected = bland_altman(first[at], np.zeros(3), patients=np.array([0, 1, 1]))
     np.testing.assert_allclose(limits.lower_limit, expected.lower_limit)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 2), (5, 0)])
+def test_without_images_or_columns_there_are_no_limits(shape):
+    limits = bland_altman(np.zeros(shape), np.zeros(shape), patients=np.zeros(shape[0], dtype=int))
+    assert limits.bias.shape == (3, *shape[1:])
+    assert np.isnan(limits.upper_limit).all()

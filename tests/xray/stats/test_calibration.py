@@ -180,3 +180,30 @@ def test_bins_of_patients_images_have_the_shares_of_patients():
         start += n
     wider = (curve.observed.upper - curve.observed.lower) / (plain.observed.upper - plain.observed.lower)
     assert np.median(wider) > 1.3
+
+
+def test_the_slope_of_one_patients_images_has_no_interval_and_a_flat_likelihood_no_negative_variance():
+    logits, labels, unit = of_patients(3, patients=30, images=2)
+    one = calibration_line(labels, 1 / (1 + np.exp(-logits)), np.zeros(60, dtype=int))
+    assert np.isfinite(one.coefficients).all()
+    assert np.isnan(one.covariance).all()
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        logits = np.repeat(rng.normal(size=30), 2) + 0.01 * rng.normal(size=60)
+        labels = (logits > np.median(logits) + 0.02 * rng.normal(size=60)).astype(float)
+        line = calibration_line(labels, 1 / (1 + np.exp(-logits)), unit)
+        assert not (np.diag(line.covariance) < 0).any()
+
+
+@pytest.mark.parametrize(("n", "x"), [(5, 1), (10, 1), (7, 3)])
+def test_one_patients_bin_is_one_image(n, x):
+    labels = np.zeros(n)
+    labels[:x] = 1
+    observed = curve_of(binned(labels, np.full(n, 0.3), patients=np.zeros(n, dtype=int))).observed
+    share = share_by_patient(np.ones(n, dtype=bool), labels == 1, np.zeros(n, dtype=int))
+    at = np.flatnonzero(observed.n)
+    lower, upper = wilson(x / n, 1)
+    assert [float(observed.lower[at[0]]), float(observed.upper[at[0]])] == pytest.approx(
+        [float(lower), float(upper)]
+    )
+    assert [float(share.lower), float(share.upper)] == pytest.approx([float(lower), float(upper)])

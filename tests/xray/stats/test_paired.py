@@ -90,12 +90,21 @@ def test_variances_are_inflated_as_those_of_patients_means():
     gain = (second - first)[own]
     model, groups = OLS(gain, np.ones(gain.size)), {"groups": unit[own], "use_correction": False}
     errors = [model.fit(cov_type=kind, cov_kwds=of).bse[0] for kind, of in (("cluster", groups), ("HC0", {}))]
-    ratio = (errors[0] / errors[1]) ** 2
+    ratio = (errors[0] / errors[1]) ** 2 * 80 / 79 * (gain.size - 1) / gain.size
     assert ratio > 1.5
     assert float(paired_inflation(first, second, unit)) == pytest.approx(ratio)
     columns = paired_inflation(np.column_stack([first, second]), np.column_stack([second] * 2), unit)
     np.testing.assert_allclose(columns, [ratio, 4])  # without a difference, images for each patient
     assert float(paired_inflation(first, second, np.arange(first.size))) == 1
+    assert float(paired_inflation(first, second, np.zeros(first.size))) == own.sum(), "of one patient"
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 3), (5, 0)])
+def test_without_images_or_columns_nothing_is_inflated(shape):
+    none = np.zeros(shape)
+    np.testing.assert_array_equal(
+        paired_inflation(none, none, np.zeros(shape[0], dtype=int)), np.ones(shape[1:])
+    )
 
 
 @pytest.mark.parametrize("times", [2, 5])
