@@ -15,7 +15,7 @@ from xray.analyses.analysis import Stored, analysis
 from xray.analyses.pairs import with_pairs
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calibrated, calls
-from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.resampled import repeated_patients
 from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import agreement as parts
@@ -61,7 +61,7 @@ def _compare(
 ) -> Iterator[dict[str, Any]]:
     tasks = sorted(test.labelled_tasks() & test.trained_tasks(reference) & test.trained_tasks(trained_on))
     labels = test.cohort.labels[:, tasks]
-    patients = test.cohort.patients if has_repeated_patients(test) else None
+    patients = repeated_patients(test)
     one, two = (calibrated(test, name, tasks) for name in (reference, trained_on))
     limits = bland_altman(one, two, patients=patients)
     calls_of = [

@@ -11,7 +11,7 @@ from db.results import Calibration
 from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.resampled import repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
@@ -44,7 +44,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     labels, probabilities = test.cohort.labels, expit(test.ensemble(trained_on))
-    patients = test.cohort.patients if has_repeated_patients(test) else None
+    patients = repeated_patients(test)
     bins = binned(labels, probabilities, patients=patients)
     score, curve = brier_of(bins), curve_of(bins)
     error = curve_error(curve)

@@ -10,7 +10,7 @@ from db.results import NetBenefit
 from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
-from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.resampled import repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
@@ -42,7 +42,7 @@ def compute(study: StoredStudy, tests: Sequence[TestSet]) -> Iterator[dict[str, 
 
 
 def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
-    patients = test.cohort.patients if has_repeated_patients(test) else None
+    patients = repeated_patients(test)
     benefit = net_benefit(test.cohort.labels, test.ensemble(trained_on), THRESHOLDS, patients, of_logits=True)
     model, over_all = benefit.model, benefit.over_all
     trained, ids = test.trained_tasks(trained_on), test.ids(trained_on)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xray.analyses.parallel import side_by_side
 from xray.analyses.stored import TestSet
@@ -52,6 +53,11 @@ def replicates(test: TestSet, groups: Iterable[Group]) -> dict[Group, Replicates
 def has_repeated_patients(test: TestSet) -> bool:
     """Whether some patient of the cohort has several images."""
     return bool(np.unique(test.cohort.patients).size < test.cohort.patients.size)
+
+
+def repeated_patients(test: TestSet) -> NDArray[np.int64] | None:
+    """Codes (n_images,) of the patients of the cohort where some have several images, else None: each image counts."""
+    return test.cohort.patients if has_repeated_patients(test) else None
 
 
 def _draws(test: TestSet) -> Draws:

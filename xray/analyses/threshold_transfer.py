@@ -15,7 +15,7 @@ from xray.analyses import cells
 from xray.analyses.analysis import Stored, analysis
 from xray.analyses.parallel import flat_side_by_side
 from xray.analyses.points import calls, points_at_home
-from xray.analyses.resampled import has_repeated_patients
+from xray.analyses.resampled import repeated_patients
 from xray.analyses.rows import NOT_TRAINED, number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report import published
@@ -58,7 +58,7 @@ def _transfer(test: TestSet, trained_on: str, home: Youden) -> Iterator[dict[str
     at_target = _right(labels, calls(labels, scores, target.threshold))
     at_home = _right(labels, calls(labels, scores, home.threshold))
     labelled_tasks, trained = test.labelled_tasks(), test.trained_tasks(trained_on)
-    patients = test.cohort.patients if has_repeated_patients(test) else None
+    patients = repeated_patients(test)
     for measure, subset in zip(MEASURES, (labels >= 0, labels == 1, labels == 0), strict=True):
         first, second = (np.where(subset, right, np.nan) for right in (at_target, at_home))
         table = cross_table(first, second)

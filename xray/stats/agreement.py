@@ -141,8 +141,7 @@ def kappa(table: CrossTable, level: float = 0.95, inflation: ArrayLike = 1.0) ->
 def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> FloatArray:
     """How many times the variance of κ is that of independent images, patients as units: at least 1. (n_columns,) or ().
 
-    first, second: as in `cross_table`; patients: (n_images,). The ratio of the sums of squares of patients' and of images'
-    influence on κ; where no image has an influence, Kish's Σ n_p² / Σ n_p.
+    first, second: as in `cross_table`; patients: (n_images,). By `inflation_of`, of an image's influence on κ.
     """
     of_first, of_second = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
     inflation = []

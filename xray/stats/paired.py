@@ -66,8 +66,8 @@ def paired_difference(
 def paired_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generic]) -> FloatArray:
     """How many times the variance of a paired difference is that of independent images, at least 1. (n_columns,) or ().
 
-    first, second: (n_images,) or (n_images, n_columns), 1 for a success, 0 or NaN; patients: (n_images,). The ratio of sums
-    of squares of patients' and of images' differences from the mean; where all are alike, Kish's Σ n_p² / Σ n_p.
+    first, second: (n_images,) or (n_images, n_columns), 1 for a success, 0 or NaN; patients: (n_images,). By
+    `inflation_of`, of an image's difference.
     """
     gain = np.array([0.0, -1.0, 1.0, 0.0])
     inflation = [inflation_of(cells, gain) for cells in cells_of_patients(first, second, patients)]

@@ -46,9 +46,8 @@ def _of_sums(n_of: FloatArray, x_of: FloatArray, level: float) -> tuple[Estimate
     (n_columns, n_patients) each.
     """
     n, x = n_of.sum(axis=1), x_of.sum(axis=1)
-    residue = (n[:, None] * x_of - x[:, None] * n_of) / np.maximum(n, 1)[
-        :, None
-    ]  # 0 where patients are alike, to the bit
+    # in whole numbers first, so that it is 0 to the bit where patients are alike
+    residue = (n[:, None] * x_of - x[:, None] * n_of) / np.maximum(n, 1)[:, None]
     return share_of(n, x, (n_of > 0).sum(axis=1), (residue**2).sum(axis=1), level), residue
 
 
