@@ -20,9 +20,21 @@ ZEROS = bytes(MIB)
 
 
 def packed(part: bytes, times: int, wbits: int = zlib.MAX_WBITS, head: bytes = b"") -> bytes:
-    """A deflate stream of `head`, and of some bytes many times."""
-    packer = zlib.compressobj(9, zlib.DEFLATED, wbits)
-    return packer.compress(head) + b"".join(packer.compress(part) for _ in range(times)) + packer.flush()
+    """A deflate stream of `head`, and of some bytes many times: packed once, since a full flush makes them stand alone."""
+    packer = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
+    first = packer.compress(head) + packer.flush(zlib.Z_FULL_FLUSH)
+    one = packer.compress(part) + packer.flush(zlib.Z_FULL_FLUSH)
+    stream = first + one * times + packer.flush()
+    if wbits < 0:
+        return stream
+    check, n = (zlib.crc32, 0) if wbits > zlib.MAX_WBITS else (zlib.adler32, 1)
+    for piece, repeats in ((head, 1), (part, times)):
+        for _ in range(repeats):
+            n = check(piece, n)
+    if wbits > zlib.MAX_WBITS:
+        length = (len(head) + times * len(part)) % 2**32
+        return b"\x1f\x8b\x08" + bytes(6) + b"\xff" + stream + struct.pack("<II", n, length)
+    return b"\x78\xda" + stream + struct.pack(">I", n)
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

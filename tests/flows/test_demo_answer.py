@@ -12,6 +12,18 @@ from tests.flows.browser import LOOKS, grave, headless
 pytestmark = pytest.mark.timeout(900)
 
 WIDTH, HEIGHT = 1280, 800
+ONE_OF_A_SHAPE = """
+document.querySelectorAll('details').forEach(each => each.open = true);
+document.querySelectorAll('table').forEach(table => {
+    const shapes = new Set();
+    table.querySelectorAll('tr').forEach(row => {
+        const shape = row.outerHTML.replace(/ (href|id|title|data-cells)="[^"]*"/g, '').replace(/>[^<]*</g, '><');
+        if (shapes.has(shape)) row.remove();
+        shapes.add(shape);
+    });
+});
+"""
+"""Opens what is folded away, and leaves of each table's rows one of those that differ in text alone."""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +120,7 @@ def test_the_last_line_is_the_path_of_the_page_and_xray_report_finds_it(demo):
 def test_the_page_is_accessible(page, look):
     page.emulate_media(color_scheme=look)
     assert grave(page) == []
-    page.evaluate("document.querySelectorAll('details').forEach(each => each.open = true)")
+    page.evaluate(ONE_OF_A_SHAPE)
     assert grave(page) == []
 
 

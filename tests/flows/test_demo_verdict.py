@@ -62,7 +62,7 @@ def planted(demo) -> dict[tuple[str, str, str], Planted]:
         SITES.values(), 2
     )
     sites = {name: site for name, site in load_sites().items() if name in networks}
-    measured = counting(sites, networks, seed=0, unseen=range(5_000, 5_600))
+    measured = counting(sites, networks, seed=0, unseen=range(5_000, 5_600), of_four=False)
     return {
         (a, b, task): Planted(causes, causes & measured[SITES[a], SITES[b]][task])
         for a in SITES
@@ -83,6 +83,17 @@ def test_the_measured_effect_of_a_cause_is_the_planted_one(planted):
     assert planted["phantom-a", "phantom-c", "Atelectasis"].counts == {"label"}, "a quarter is turned over"
     assert planted["phantom-a", "phantom-c", "Pneumothorax"].counts == {"prevalence"}
     assert "label" in planted["phantom-a", "phantom-c", "Cardiomegaly"].counts, "the threshold is another"
+
+
+def test_of_four_causes_the_share_of_views_is_the_population():
+    a, b, c, f = (load_sites()[name] for name in ("alpha", "bravo", "charlie", "foxtrot"))
+    assert planted_causes(a, c, "Nodule") == {"image"}
+    assert planted_causes(a, c, "Nodule", of_four=True) == {"population"}
+    assert planted_causes(b, c, "Nodule", of_four=True) == {"image", "population"}
+    assert planted_causes(a, b, "Mass", of_four=True) == planted_causes(a, b, "Mass") == {"image"}
+    assert planted_causes(a, f, "Mass") == {"prevalence"}
+    assert planted_causes(a, f, "Mass", of_four=True) == {"population", "prevalence"}
+    assert planted_causes(a, f, "Nodule", of_four=True) == {"population"}, "others are more common"
 
 
 def test_verdicts_name_the_planted_causes(verdicts, planted):

@@ -119,8 +119,12 @@ def test_table_a1_of_the_published_files_is_equal(run: Run) -> None:
     assert set(report) == set(published_datasets())
 
 
+@pytest.mark.slow
 def test_counts_of_the_published_files_are_reproduced(run: Run) -> None:
-    """The fourteen numbers of the released code's NIH test half (protocol §6, seen in its output)."""
+    """The fourteen numbers of the released code's NIH test half (protocol §6, seen in its output).
+
+    Of the same files without commands and database: `test_table_a1.py`.
+    """
     file = ROOT / "../shared/data/labels/Data_Entry_2017.csv.gz"
     if not file.is_file():
         pytest.skip("the published label files are not there")

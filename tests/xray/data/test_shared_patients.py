@@ -53,7 +53,7 @@ class Family:
         return pd.DataFrame({"picture": own, "patient": rows["patient"]})
 
 
-@pytest.fixture(scope="module", params=["written", "published"])
+@pytest.fixture(scope="module", params=["written", pytest.param("published", marks=pytest.mark.slow)])
 def family(
     request: pytest.FixtureRequest, server: Server, _template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Family:

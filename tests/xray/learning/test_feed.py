@@ -1,20 +1,17 @@
 """Batches on their way to the device: the same numbers, made by the thread that is ahead, and a script for who has a GPU."""
 
-import subprocess
-import sys
 import threading
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from click.testing import CliRunner
 
+from benchmarks.gpu import main
 from xray.learning.feed import Feed
 from xray.learning.infer import score
 from xray.learning.network import Network
 from xray.pixels.batches import Batches
-
-PROJECT = Path(__file__).resolve().parents[3]
 
 
 def pictures(n=20, size=32):
@@ -48,6 +45,6 @@ def test_a_gpu_gives_the_logits_of_the_cpu():
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_without_a_gpu_the_script_says_so_and_exits_with_0():
-    command = [sys.executable, "-m", "benchmarks.gpu"]
-    process = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True, check=True)
-    assert (process.stdout, process.stderr) == ("", "not measured: there is no GPU that torch can use\n")
+    result = CliRunner().invoke(main, [])
+    assert result.exit_code == 0
+    assert (result.stdout, result.stderr) == ("", "not measured: there is no GPU that torch can use\n")

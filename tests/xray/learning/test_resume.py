@@ -6,6 +6,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -13,14 +15,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from tests.processes import is_alive
 from xray.learning.network import Network
 from xray.learning.progress import Progress
 from xray.pixels.batches import Batches
 
 SCRIPT = """
-import sys, time
+import os, signal, sys, time
 from pathlib import Path
-import numpy as np, torch
+import numpy as np, torch, torch._dynamo  # which the first step of an optimiser imports
 from xray.learning.network import save
 from xray.learning.recipe import Recipe
 from xray.learning.train import Part, train
@@ -33,16 +36,57 @@ labels = np.full((90, 18), np.nan, dtype=np.float32)
 labels[:, :3] = rng.integers(0, 2, (90, 3))
 part = lambda rows: Part(pixels, rows, labels[rows])
 recipe = Recipe("small_convnet", 16, epochs=4, batch_size=8, augmentation=Augmentation(10, 0.1, 0.1, 0.1))
-slow = lambda epoch: time.sleep(float(sys.argv[2]))
-done = train(part(np.arange(65)), part(np.arange(65, 90)), recipe, 3, slow, Path(sys.argv[1]), every=0)
-save(done.network, Path(sys.argv[3]))
-print(done.best.number, done.best.mean_auc)
+
+
+def run(checkpoint, pause, weights):
+    slow = lambda epoch: time.sleep(float(pause))
+    done = train(part(np.arange(65)), part(np.arange(65, 90)), recipe, 3, slow, Path(checkpoint), every=0)
+    save(done.network, Path(weights))
+    print(done.best.number, done.best.mean_auc, flush=True)
+
+
+for line in sys.stdin:
+    child = os.fork()
+    if not child:
+        run(*line.rstrip().split("\\t"))
+        os._exit(0)
+    print(child, flush=True)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 
 
-def _run(checkpoint: Path, weights: Path, pause: float) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-c", SCRIPT, str(checkpoint), str(pause), str(weights)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+@dataclass
+class Trainings:
+    """A process that has imported everything, and forks for each training."""
+
+    process: "subprocess.Popen[str]"
+
+    def start(self, checkpoint: Path, weights: Path, pause: float) -> int:
+        """The number of the process that trains."""
+        assert self.process.stdin
+        self.process.stdin.write(f"{checkpoint}\t{pause}\t{weights}\n")
+        self.process.stdin.flush()
+        return int(self._line())
+
+    def end(self) -> list[str]:
+        """What it printed, and its exit code at last."""
+        lines = [self._line()]
+        while len(lines[-1].split()) != 1:
+            lines.append(self._line())
+        return lines
+
+    def _line(self) -> str:
+        assert self.process.stdout
+        return self.process.stdout.readline().rstrip()
+
+
+@pytest.fixture
+def trainings() -> Iterator[Trainings]:
+    command = [sys.executable, "-c", SCRIPT]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield Trainings(process)
+        assert process.stdin
+        process.stdin.close()
 
 
 def _delivered(checkpoint: Path) -> int:
@@ -59,24 +103,27 @@ def _delivered(checkpoint: Path) -> int:
 @pytest.mark.parametrize(
     "kills", [(3, 14, 30), *(pytest.param((step,), marks=pytest.mark.slow) for step in (1, 9, 10, 27))]
 )
-def test_a_resumed_training_is_identical_bit_for_bit(tmp_path: Path, kills: tuple[int, ...]) -> None:
+def test_a_resumed_training_is_identical_bit_for_bit(
+    tmp_path: Path, kills: tuple[int, ...], trainings: Trainings
+) -> None:
     undisturbed = tmp_path / "undisturbed.safetensors"
-    first = _run(tmp_path / "other.safetensors", undisturbed, 0)
-    output = first.communicate(timeout=120)[0]
-    assert first.returncode == 0
+    trainings.start(tmp_path / "other.safetensors", undisturbed, 0)
+    output = trainings.end()
+    assert output[-1] == "0"
+    assert len(output) == 2
 
     checkpoint, weights = tmp_path / "checkpoint.safetensors", tmp_path / "weights.safetensors"
     for step in kills:
-        process = _run(checkpoint, weights, 0.3)
+        process = trainings.start(checkpoint, weights, 0.3)
         deadline = time.monotonic() + 120
-        while _delivered(checkpoint) < step and time.monotonic() < deadline and process.poll() is None:
+        while _delivered(checkpoint) < step and time.monotonic() < deadline and is_alive(process):
             time.sleep(0.002)
-        os.kill(process.pid, signal.SIGKILL)
-        process.communicate()
+        os.kill(process, signal.SIGKILL)
+        assert trainings.end() == [str(-signal.SIGKILL)]
         assert not weights.exists()
         assert step <= _delivered(checkpoint) < 36
-    last = _run(checkpoint, weights, 0)
-    assert last.communicate(timeout=120)[0] == output
+    trainings.start(checkpoint, weights, 0)
+    assert trainings.end() == output
     weights_found, expected = load_file(weights), load_file(undisturbed)
     assert all(torch.equal(weights_found[name], expected[name]) for name in expected)
 
