@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from db.results import Calibration
 from xray.analyses import cells
@@ -17,6 +17,8 @@ from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
 from xray.report.parts.part import Part
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
+from xray.stats.estimates import codes_of
+from xray.stats.logistic import quantile_of
 
 METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
 CLUSTERED_METHOD = f"{METHOD}, patients as units"
@@ -90,5 +92,7 @@ def _line(
     clipped = np.clip(probabilities, 1e-15, 1 - 1e-15)
     line = calibration_line(labels, clipped, patients)
     intercept, slope = line.coefficients
-    half_width = ndtri(0.975) * np.sqrt(line.covariance[1, 1])
+    scored = ~np.isnan(labels) & ~np.isnan(clipped)
+    units = np.arange(scored.sum()) if patients is None else codes_of(patients[scored])
+    half_width = quantile_of(units) * np.sqrt(line.covariance[1, 1])
     return [float(value) for value in (intercept, slope, slope - half_width, slope + half_width)]

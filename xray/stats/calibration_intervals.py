@@ -5,11 +5,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri, stdtrit
+from scipy.special import expit, stdtrit
 
 from xray.stats.calibration import bins_of_ascending
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray
-from xray.stats.logistic import covariance_of, fit_logistic
+from xray.stats.logistic import covariance_of, fit_logistic, quantile_of
 from xray.stats.recalibration import BOUND, in_the_large
 
 MEASURES: Final = ("in the large", "intercept", "slope", "brier", "ece")
@@ -122,7 +122,7 @@ def _wald(
 ) -> list[Measure]:
     probability = expit(design @ coefficients + offset)
     spread = np.sqrt(np.diag(covariance_of(design, label, probability, unit)))
-    half_width = ndtri(0.975) * spread
+    half_width = quantile_of(unit) * spread
     return [
         Measure(float(value), float(value - h), float(value + h))
         for value, h in zip(coefficients, half_width, strict=True)

@@ -6,10 +6,10 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, ndtri
+from scipy.special import expit
 
 from xray.stats.estimates import DEFINED, FloatArray
-from xray.stats.logistic import SEPARATED, covariance_of, fit_logistic
+from xray.stats.logistic import SEPARATED, covariance_of, fit_logistic, quantile_of
 from xray.stats.recalibration import BOUND
 
 KNOTS: Final[tuple[Sequence[float], ...]] = ((0.05, 0.275, 0.5, 0.725, 0.95), (0.1, 0.5, 0.9))
@@ -65,7 +65,7 @@ def flexible_curve(
         covariance = covariance_of(design, label, expit(design @ fit.coefficients), unit)
         points = _design(at, knots)
         middle = points @ fit.coefficients
-        half = ndtri(0.975) * np.sqrt(np.einsum("ij,jk,ik->i", points, covariance, points))
+        half = quantile_of(unit) * np.sqrt(np.einsum("ij,jk,ik->i", points, covariance, points))
         bounds = (expit(middle), expit(middle - half), expit(middle + half))
         return FlexibleCurve(predicted, *bounds, knots.size, DEFINED)
     return _no_curve(SEPARATED)

@@ -8,6 +8,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri, stdtrit
 
 from xray.stats.compiled import compiled
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray, Numbers, undefined
@@ -97,6 +98,15 @@ def covariance_of(
     sums = np.stack([np.bincount(unit, weights=column * residual) for column in design.T], axis=1)
     half = inverse @ sums.T  # of which the product has no negative variance, however flat the likelihood
     return np.asarray(m / (m - 1) * half @ half.T)
+
+
+def quantile_of(unit: NDArray[np.integer], level: float = 0.95) -> float:
+    """By how many of its standard errors a bound lies off: Student's, one degree less than patients, where some have several
+    images, else normal. unit: (n,) codes, as of `codes_of`.
+    """
+    m = int(np.count_nonzero(np.bincount(unit)))
+    quantile = ndtri(0.5 + level / 2) if m == unit.size else stdtrit(max(m - 1, 1), 0.5 + level / 2)
+    return float(quantile)
 
 
 @compiled

@@ -4,6 +4,7 @@ import re
 
 import numpy as np
 import pytest
+from scipy.special import stdtrit
 
 from tests.xray.analyses.test_further import load
 from xray.analyses import (
@@ -22,6 +23,7 @@ from xray.analyses import (
 )
 from xray.analyses.run import ANALYSES
 from xray.analyses.synthesis import _measures
+from xray.stats.calibration import calibration_line
 
 TASKS = ("Effusion", "Mass")
 PATIENTS = 150
@@ -140,3 +142,16 @@ def test_what_is_synthesised_has_patients_as_units(twice):
         once, again = (_measures(test, "y", task, 0.0) for test in (single, double))
         for measure, (value, error) in once.items():
             assert again[measure] == pytest.approx((value, error), rel=0.1), measure
+
+
+def test_the_slopes_bounds_are_students_where_patients_have_several_images():
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=60)
+    labels = (rng.random(60) < 1 / (1 + np.exp(-logits))).astype(np.float32)
+    labels[::12] = np.nan  # so that one of the patients has no label
+    patients, p = np.repeat(np.arange(5), 12), 1 / (1 + np.exp(-logits))
+    patients[::12] = 7
+    for of, quantile in ((patients, stdtrit(4, 0.975)), (None, 1.959964)):
+        _, slope, lower, upper = calibration._line(labels, p, of)
+        half = quantile * np.sqrt(calibration_line(labels, p, of).covariance[1, 1])
+        assert (lower, upper) == pytest.approx((slope - half, slope + half), rel=1e-6)

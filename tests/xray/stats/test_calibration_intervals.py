@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from patsy import dmatrix
-from scipy.special import expit
+from scipy.special import expit, stdtrit
 from sklearn.metrics import brier_score_loss
 from statsmodels.api import GLM, Logit, families
 
@@ -14,7 +14,7 @@ from xray.stats.calibration_intervals import (
 )
 from xray.stats.estimates import NO_DATA, ONE_CLASS
 from xray.stats.flexible_calibration import KNOTS, TOO_FEW, flexible_curve, restricted_cubic
-from xray.stats.logistic import SEPARATED
+from xray.stats.logistic import SEPARATED, covariance_of, fit_logistic, quantile_of
 from xray.stats.recalibration import cross_fitted, recalibrate
 
 
@@ -52,7 +52,7 @@ def test_intervals_are_clustered_by_patient():
     )
     n, p = design.shape
     width = np.sqrt((n - p) / (n - 1))  # statsmodels also divides by n − p
-    half = (peer.conf_int()[:, 1] - peer.params) * width
+    half = stdtrit(n / 4 - 1, 0.975) * peer.bse * width
     expected = np.column_stack([peer.params, peer.params - half, peer.params + half])
     np.testing.assert_allclose(bounds(measures, "intercept", "slope"), expected, rtol=1e-5)
     twice = [np.concatenate([part, part]) for part in (label, x, patients)]
@@ -178,6 +178,50 @@ def test_the_curve_holds_a_planted_bend_and_few_images_make_it_simpler():
 def test_one_image_has_a_brier_score():
     measures = calibration_measures(np.array([1.0]), np.array([0.0]), np.array([0])).measures
     assert measures["brier"].value == 0.25
+
+
+def of_ill_patients(n_patients, images, seed):
+    """Labels, logits and patients, some of whom are called ill more often than their logits say."""
+    draw = np.random.default_rng(seed)
+    unit = np.repeat(np.arange(n_patients), images)
+    x = draw.normal(size=n_patients)[unit] + 0.5 * draw.normal(size=unit.size)
+    labels = draw.random(unit.size) < expit(1.2 * x - 0.5 + draw.normal(size=n_patients)[unit])
+    return labels.astype(float), 1.3 * x - 0.4, unit
+
+
+def test_bounds_hold_where_patients_are_few():
+    """Normal ones hold 89 %; where each patient has one image they are normal still."""
+    slope = calibration_measures(*of_ill_patients(200_000, 1, 0)).measures["slope"].value
+    covered = []
+    for seed in range(600):
+        labels, logits, unit = of_ill_patients(8, 6, seed)
+        if 0 < labels.sum() < labels.size:
+            measure = calibration_measures(labels, logits, unit).measures["slope"]
+            covered.append(measure.lower <= slope <= measure.upper)
+    assert len(covered) > 580
+    assert 0.92 < np.mean(covered) < 0.97
+    assert quantile_of(unit) == pytest.approx(stdtrit(7, 0.975))
+    assert quantile_of(np.arange(9)) == pytest.approx(1.959964, abs=1e-6)
+    assert quantile_of(np.arange(9), 0.9) == pytest.approx(1.644854, abs=1e-6)
+    assert quantile_of(3 * unit[::2], 0.9) == pytest.approx(stdtrit(7, 0.95)), "codes may have gaps"
+    assert np.isfinite(quantile_of(np.zeros(4, int)))
+
+
+def test_the_band_of_the_curve_is_students_where_patients_have_several_images():
+    labels, logits, patients = world(n=240, seed=2, images=24)
+    two_values = np.where(logits > 0, 1.0, -1.0)  # a line goes through them
+    band = flexible_curve(labels, two_values, patients)
+    assert band.n_knots == 0
+    design, at = (
+        np.column_stack([np.ones(len(x)), x])
+        for x in (two_values, np.log(band.predicted / (1 - band.predicted)))
+    )
+    fit = fit_logistic(design, labels)
+    covariance = covariance_of(design, labels, expit(design @ fit.coefficients), patients)
+    half = stdtrit(9, 0.975) * np.sqrt(np.einsum("ij,jk,ik->i", at, covariance, at))
+    middle = at @ fit.coefficients
+    np.testing.assert_allclose(band.lower, expit(middle - half))
+    np.testing.assert_allclose(band.upper, expit(middle + half))
 
 
 def test_the_error_of_calibration_lies_between_its_bounds():
