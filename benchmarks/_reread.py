@@ -78,7 +78,7 @@ def findings(world: World, number: int) -> Findings:
     """Every finding of a world that can be judged, read again at each budget."""
     evidence = gather(world.a, world.b)
     usable = (evidence.fewest >= FEWEST) & np.isfinite(world.shares[evidence.tasks]).all(axis=1)
-    causes = [posterior.causes(evidence, posterior.coefficients(name)) for name in shipped.VARIANTS.values()]
+    causes = [posterior.causes_by(evidence, name) for name in shipped.VARIANTS.values()]
     places = [
         at
         for at in np.flatnonzero(usable)
@@ -135,7 +135,7 @@ def _left(world: World, images: NDArray[np.int64]) -> dict[int, Floats]:
         a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, covariate)
         b = Site(world.b.labels, world.b.scores, world.b.patients, None, covariates[1])
         evidence = gather(a, b)
-        of = posterior.causes(evidence, posterior.coefficients(shipped.VARIANTS[False, mixed]))
+        of = posterior.causes_by(evidence, shipped.VARIANTS[False, mixed])
         features.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))
     return {
         task: np.stack([features[0][task], features[1][task]]) for task in features[0] if task in features[1]

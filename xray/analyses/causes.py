@@ -30,6 +30,7 @@ from xray.stats.measures import Again
 from xray.stats.pipeline_update import Through, through
 from xray.stats.posterior import CAUSES
 from xray.stats.rereads import measure, pooled
+from xray.stats.shipped import VARIANTS
 
 METHOD: Final = (
     "posterior of four causes, learned from simulated pairs of sites (decision 32); drop by DeLong with patients as units, "
@@ -242,15 +243,25 @@ def _by_command(steps: str | None, study: str) -> str | None:
 
 
 def _words(pair: Pair, verdict: Verdict | None) -> str:
-    """The evidence that there was."""
+    """The evidence that there was, and what of it was left out, since with it the case is unlike the simulated ones."""
     network = [] if pair.witness is None else [f"a network trained on {pair.b.dataset}"]
+    of = [has for has, name in VARIANTS.items() if verdict is not None and name == verdict.variant]
+    witness, covariates = of[0] if of else (True, True)
+    left_out = [*(() if covariates else pair.covariates), *(() if witness else network)]
     piped = (
         [f"{pair.a.dataset}'s pictures through {pair.b.dataset}'s pipeline"]
         if verdict is not None and verdict.through is not None
         else []
     )
-    several = ["scores", "labels", *pair.covariates, *network, *piped]
-    return f"{', '.join(several[:-1])} and {several[-1]}"
+    several = [of for of in ("scores", "labels", *pair.covariates, *network, *piped) if of not in left_out]
+    words = _listed(several)
+    if left_out:
+        words += f", without {_listed(left_out)}: with {'it' if len(left_out) == 1 else 'these'} the case is {UNLIKE}"
+    return words
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join(", ".join(words).rsplit(", ", 1))
 
 
 def _causes(verdict: Verdict | None) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Verdict:
 
     alike: whether the case is like the simulated ones. basis: why. assumption: what it rests on. resolve: what would settle
     it, "" where nothing is open. again: what was read again, and before: the probability of label without it; through: what
-    A's pictures through B's pipeline say; None without.
+    A's pictures through B's pipeline say; None without. variant: of which evidence the probabilities are.
     """
 
     causes: frozenset[str] | None
@@ -79,6 +79,7 @@ class Verdict:
     again: "Again | None" = None
     before: float | None = None
     through: Through | None = None
+    variant: str = ""
 
     @property
     def code(self) -> str:
@@ -157,7 +158,7 @@ def _verdict(
     lower, upper = found.lower[place].copy(), found.upper[place].copy()
     measured = reread is not None and reread.fewest >= SAME_IMAGES
     alike = bool(found.alike[place])
-    read: dict[str, Any] = {}
+    read: dict[str, Any] = {"variant": str(found.variants[place])}
     if again is not None and again.measured.reason == DEFINED:
         read |= {"again": again, "before": float(probability[CAUSES.index(LABEL)])}
     if through is not None:

@@ -9,11 +9,12 @@ A share of the drop is a multiple of the drop that was seen plus an offset, with
 drop's size and error (quantile regression; Koenker and Bassett 1978): an interval is as wide as this case makes it. Both
 sides are stretched by a factor per cause and number of patients, such that 95 % of worlds that no network saw are held
 (conformalised; Romano, Patterson and Candès 2019). Shares are of the drop in a large sample; what they leave of the drop
-that was seen is chance. A case unlike those that were simulated is said to be so: its probabilities mean nothing.
+that was seen is chance. A case unlike those that were simulated is said to be so: its probabilities mean nothing. Where
+that is so of all the evidence there is, but not without the witness or the covariates, these are left out (decision 57).
 """
 
 import csv
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cache
 from typing import Final
 
@@ -58,7 +59,7 @@ class Seen:
 class Causes:
     """Per task: probability of each of `CAUSES` (n, 4); shares of the drop with 95 % intervals (n, 4); whether it is like
     the simulated cases, with its distance in units of the limit (n,). contributions: by group of evidence, (n, 4), how far
-    the probability would fall without it.
+    the probability would fall without it. variants: (n,) of which evidence, by `VARIANTS`.
     """
 
     probability: FloatArray
@@ -68,6 +69,7 @@ class Causes:
     alike: NDArray[np.bool_]
     distance: FloatArray
     contributions: dict[str, FloatArray]
+    variants: NDArray[np.str_]
 
 
 @dataclass(frozen=True)
@@ -158,9 +160,30 @@ def written(c: Coefficients) -> str:
     )
 
 
-def causes(evidence: Evidence, of: Coefficients | None = None) -> Causes:
-    """What the evidence of a pair of sites says, per task."""
-    c = of if of is not None else coefficients(VARIANTS[evidence.witness, evidence.covariates])
+def causes(evidence: Evidence) -> Causes:
+    """What the evidence of a pair of sites says, per task: the most of it with which the case is like the simulated ones.
+
+    The witness goes before the covariates; where the case is like them with none, it is all that there is.
+    """
+    several = [
+        causes_by(evidence, variant)
+        for (witness, covariates), variant in reversed(VARIANTS.items())
+        if witness <= evidence.witness and covariates <= evidence.covariates
+    ]
+    first = np.argmax([of.alike for of in several], axis=0)
+    rows, nothing = np.arange(first.size), np.zeros((first.size, len(CAUSES)))
+    contributions = {
+        words: np.stack([of.contributions.get(words, nothing) for of in several])[first, rows]
+        for words in several[0].contributions
+    }
+    arrays = [part.name for part in fields(Causes) if part.name != "contributions"]
+    parts = {name: np.stack([getattr(of, name) for of in several])[first, rows] for name in arrays}
+    return Causes(contributions=contributions, **parts)
+
+
+def causes_by(evidence: Evidence, variant: str, of: Coefficients | None = None) -> Causes:
+    """What the part of the evidence says that a variant was learned of, per task. of: its coefficients, if not those shipped."""
+    c = coefficients(variant) if of is None else of
     x = standardised(c, evidence.columns)
     drop = evidence.parts.drop
     seen = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
@@ -168,7 +191,14 @@ def causes(evidence: Evidence, of: Coefficients | None = None) -> Causes:
     probability, distance = probabilities(c, hidden), unlikeness(c, x) / c.limit
     share, lower, upper = shares(c, hidden, seen)
     return Causes(
-        probability, share, lower, upper, distance <= 1, distance, _contributions(c, x, probability)
+        probability,
+        share,
+        lower,
+        upper,
+        distance <= 1,
+        distance,
+        _contributions(c, x, probability),
+        np.full(len(x), variant),
     )
 
 

@@ -131,6 +131,32 @@ def test_age_sex_and_view_are_used_when_half_of_both_sites_record_them():
     assert not judged(site("a"), site("b")).evidence.covariates
 
 
+@pytest.mark.parametrize(
+    ("variant", "words"),
+    [
+        ("witness_covariates", "scores, labels, age, sex and a network trained on b"),
+        (
+            "witness",
+            "scores, labels and a network trained on b, without age and sex: with these the case is ",
+        ),
+        (
+            "scores_covariates",
+            "scores, labels, age and sex, without a network trained on b: with it the case is ",
+        ),
+        ("scores", "scores and labels, without age, sex and a network trained on b: with these the case is "),
+    ],
+)
+def test_evidence_that_was_left_out_is_named_with_the_reason(variant, words):
+    columns = {"age": np.arange(N).astype(object), "sex": np.array(["F", "M"] * (N // 2), dtype=object)}
+    a, b = (site(name, ("vendor", "own"), columns=columns) for name in "ab")
+    pair = judged(a, b, configurations={"own": ("b",)})
+    assert (pair.witness, pair.covariates) == ("own", ("age", "sex"))
+    verdict = replace(next(iter(pair.verdicts.values())), variant=variant)
+    unlike = causes.UNLIKE if words.endswith("is ") else ""
+    assert causes._words(pair, verdict) == words + unlike
+    assert causes._words(pair, None) == "scores, labels, age, sex and a network trained on b"
+
+
 def test_a_verdict_uses_the_models_scores_of_the_findings_it_learned():
     a, b = site("a", knows=(0, 2)), site("b", knows=(0, 2))
     pair = judged(a, b)

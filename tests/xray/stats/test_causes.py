@@ -34,6 +34,7 @@ def of(*probability, alike=True, **parts):
         np.full(n, alike), np.ones(n),
         {"the drop": np.tile([0.3, 0.3, 0.0, 0.3], (n, 1)), "prevalences": np.tile([0.01, 0.4, 0.5, 0.2], (n, 1)),
          "the case mix": np.tile([0.07, 0.2, 0.04, 0.0], (n, 1))},
+        np.full(n, "scores"),
     )  # fmt: skip
     gathered = replace(gathered, fewest=np.full(n, parts.pop("fewest", 50)), **parts.pop("changes", {}))
     return decide(gathered, answers, **parts)[int(gathered.tasks[0])]
@@ -233,7 +234,7 @@ def test_evidence_is_named_that_moves_the_probability_by_a_twentieth(weight, wor
     n = gathered.tasks.size
     answers = Causes(
         np.tile([0.9, 0, 0, 0], (n, 1)), *np.zeros((3, n, 4)), np.full(n, True), np.ones(n),
-        {"the drop": np.full((n, 4), weight)},
+        {"the drop": np.full((n, 4), weight)}, np.full(n, "scores"),
     )  # fmt: skip
     assert decide(gathered, answers)[int(gathered.tasks[0])].basis == f"image: {words}"
 
@@ -316,7 +317,7 @@ def test_the_next_step_is_never_one_already_taken():
     gathered = evidence()
     unsure = Causes(
         np.full((gathered.tasks.size, 4), 0.5), *np.zeros((3, gathered.tasks.size, 4)), np.full(gathered.tasks.size, True),
-        np.ones(gathered.tasks.size), {},
+        np.ones(gathered.tasks.size), {}, np.full(gathered.tasks.size, "scores"),
     )  # fmt: skip
     task = int(gathered.tasks[0])
     for again, through, steps in (

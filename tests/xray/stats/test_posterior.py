@@ -1,5 +1,6 @@
 """From evidence to probabilities and shares: the shipped coefficients, and a network small enough to compute by hand."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from xray.stats.posterior import (
     Coefficients,
     Seen,
     causes,
+    causes_by,
     coefficients,
     outputs,
     parse,
@@ -168,6 +170,49 @@ def test_extreme_evidence_is_unlike_the_simulated_cases(evidence):
     assert (nowhere.distance > 1).all()
 
 
+@pytest.mark.parametrize(
+    ("strange", "variant"),
+    [
+        (("witness",), "scores_covariates"),
+        (("covariates",), "witness"),
+        (("witness", "covariates"), "scores"),
+        (("drop", "witness"), "witness_covariates"),  # it is like them by no evidence
+    ],
+)
+def test_evidence_with_which_a_case_is_unlike_the_simulated_ones_is_left_out(evidence, strange, variant):
+    """Of the one finding that is strange; the others keep all of it."""
+    whole = causes(evidence)
+    at = int(np.argmax(whole.alike))
+    columns = {name: of.copy() for name, of in evidence.columns.items()}
+    rng = np.random.default_rng(0)
+    for name, of in columns.items():
+        if any(word in name for word in strange):
+            of[at] = rng.choice([-1e3, 1e3])
+    answers = causes(replace(evidence, columns=columns))
+    others = np.arange(whole.alike.size) != at
+    assert set(answers.variants[others & whole.alike]) <= {"witness_covariates"}
+    np.testing.assert_array_equal(answers.probability[others], whole.probability[others])
+    assert answers.variants[at] == variant
+    alone = causes_by(replace(evidence, columns=columns), variant)
+    for name in ("probability", "share", "lower", "upper", "alike", "distance"):
+        np.testing.assert_array_equal(getattr(answers, name)[at], getattr(alone, name)[at], err_msg=name)
+    assert answers.alike[at] == ("drop" not in strange)
+    for words, of in answers.contributions.items():
+        expected = alone.contributions[words][at] if words in alone.contributions else np.zeros(4)
+        np.testing.assert_array_equal(of[at], expected, err_msg=words)
+
+
+def test_a_witness_or_covariates_that_are_not_there_are_not_used(evidence):
+    for witness, covariates in itertools.product((True, False), repeat=2):
+        of = replace(evidence, witness=witness, covariates=covariates)
+        assert VARIANTS[witness, covariates] in causes(of).variants
+        assert all(
+            has[0] <= witness and has[1] <= covariates
+            for has, name in VARIANTS.items()
+            if name in causes(of).variants
+        )
+
+
 def test_a_contribution_is_the_loss_without_a_group_of_evidence(evidence):
     answers = causes(evidence)
     c = coefficients("witness_covariates")
@@ -187,7 +232,7 @@ def test_less_evidence_uses_the_coefficients_for_it(evidence):
         if "witness" not in n and "case mix" not in n and "covariates" not in n
     }
     answers = causes(replace(evidence, columns=bare, witness=False, covariates=False))
-    same = causes(replace(evidence, columns=bare), coefficients("scores"))
+    same = causes_by(replace(evidence, columns=bare), "scores")
     np.testing.assert_allclose(answers.probability, same.probability)
 
 
@@ -195,6 +240,6 @@ def test_less_evidence_uses_the_coefficients_for_it(evidence):
 def test_a_case_is_alike_up_to_the_limit_of_its_distance(evidence, times, alike):
     c = coefficients("witness_covariates")
     far = unlikeness(c, standardised(c, evidence.columns))
-    answers = causes(evidence, replace(c, limit=float(far[0] / times)))
+    answers = causes_by(evidence, "witness_covariates", replace(c, limit=float(far[0] / times)))
     assert answers.distance[0] == pytest.approx(times)
     assert answers.alike[0] == alike
