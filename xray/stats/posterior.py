@@ -182,7 +182,7 @@ def causes(evidence: Evidence) -> Causes:
 
 
 def causes_by(evidence: Evidence, variant: str, of: Coefficients | None = None) -> Causes:
-    """What the part of the evidence says that a variant was learned of, per task. of: its coefficients, if not those shipped."""
+    """What the part of the evidence says that a variant was learned of, per task. of: its coefficients, if others."""
     c = coefficients(variant) if of is None else of
     x = standardised(c, evidence.columns)
     drop = evidence.parts.drop

@@ -65,7 +65,7 @@ def store(world: World, target: str, kind: str, logits: Mapping[str, Any], seed:
         )  # fmt: skip
         pictures = pictures_of(connection, [evaluation.image_list_id, listed])
         hashed = of_both(pictures[evaluation.image_list_id], pictures[listed])
-        changes = {} if kind == "borders" else {"noise_added": 3.0}
+        changes = {} if kind == "borders" else {"noise_added": 3.0, "blur_added": 0.5}
         intervention = Intervention(evaluation.id, listed, kind, changes, None, 0, hashed)
         vectors = np.stack([np.asarray(values, np.float32) for values in logits.values()], axis=1)
         put_intervention(connection, intervention, vectors, finding_ids(connection, list(logits)), {})
@@ -120,6 +120,8 @@ def test_the_loss_is_the_paired_difference_of_ensembles_with_patients_as_units(h
             )
         assert "by patient" in row["method"]
     assert (rows["q"] >= rows["p"]).all()
+    assert rows["reason"].isna().all()
+    assert set(rows["changes"]) == {'{"blur_added": 0.5, "noise_added": 3.0}'}
 
 
 def test_an_ensemble_needs_all_seeds_and_leaves_out_images_that_were_not_drawn(hospitals):
@@ -156,6 +158,18 @@ def test_an_intervention_without_a_change_costs_nothing_and_says_so(hospitals):
     assert (rows["loss"] == 0).all()
     assert rows["p"].isna().all()
     assert set(rows["reason"]) == {"nothing to change: the target's are not worse in this way"}
+
+
+def test_what_can_not_be_compared_has_its_reason(hospitals):
+    """Scores that are all higher order no image anew; of changed pictures with the finding alone there is no AUC."""
+    labels, before = stored(hospitals)
+    for seed in (0, 1):
+        store(hospitals, "y", "noise", {name: values + 1 for name, values in before.items()}, seed)
+        positives = {name: np.where(labels[name] == 1, values, np.nan) for name, values in before.items()}
+        store(hospitals, "y", "histogram", positives, seed)
+    of = results(hospitals).groupby("kind")["reason"].unique()
+    assert of["noise"].tolist() == ["the change moves no image past another"]
+    assert of["histogram"].tolist() == ["one class"]
 
 
 def test_interventions_enter_no_other_analysis_and_no_count(hospitals):
@@ -215,6 +229,7 @@ def test_scores_through_the_other_pipeline_are_read_from_a_file(hospitals, tmp_p
             )
     rows = results(hospitals)
     assert set(rows["kind"]) == {"pipeline"}
+    assert rows["reason"].isna().all()
     row = rows.to_dict("records")[0]
     assert row["after"] == pytest.approx(roc_auc_score(labels["Effusion"].astype(int), np.float32(worse)))
     assert sentence(row).startswith("x's pictures through the pipeline of y cost 0.")

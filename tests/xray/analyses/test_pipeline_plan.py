@@ -3,6 +3,7 @@
 import csv
 import io
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +25,18 @@ from tests.xray.analyses.test_causes import (
     patients,
     row_of,
 )
-from xray.analyses.pipeline_plan import HEADER, image_list, plan
+from xray.analyses.pipeline_plan import HEADER, _offers, image_list, plan
 from xray.analyses.run import by_name, run
+from xray.analyses.stored import load_study
 from xray.data.intervention_files import add_intervention
 from xray.data.prediction_files import Manner
 from xray.errors import AnalysisError
+from xray.stats import reread_design
+from xray.stats.pipeline_update import Through, chances
+from xray.stats.pipelines import Piped
+from xray.stats.reread_update import known_before
+from xray.stats.rereads import expected_se
+from xray.tasks import TASK_INDEX
 
 N = 1500
 
@@ -84,6 +92,42 @@ def test_a_plan_names_the_images_the_pipeline_and_the_chances(sites):
     ]
     assert one.images.tolist() == again.tolist() != other.tolist()
     assert patients("home", N)[0][one.images, AT].sum() == 50
+
+
+def test_the_chances_are_those_of_the_images_and_of_two_hundred_reads(sites):
+    with sites.engine.connect() as connection:
+        plans = plan(connection, "test", 300, 0)
+    for of in plans:
+        task = TASK_INDEX[of.task]
+        at = of.pair.evidence.tasks.tolist().index(task)
+        scores, labels = (part[:, task] for part in (of.pair.b.ensemble("vendor"), of.pair.b.cohort.labels))
+        se = expected_se(scores, labels, reread_design.plan(scores, labels, 200))
+        verdict = of.pair.verdicts[task]
+        before = known_before(of.pair.evidence, at, verdict.probability)
+        expected = chances(before, verdict.alike, se, of.images.size, 999)
+        assert (of.image, of.whole, of.reads, of.both) == pytest.approx(
+            tuple(expected[name] for name in ("image", "whole", "whole by reads", "whole by both")), rel=1e-6
+        )
+
+
+def test_ten_patients_of_each_class_are_enough_and_what_is_measured_or_certain_is_not_planned(sites):
+    with sites.engine.connect() as connection:
+        study = load_study(connection, "test")
+        (of, *_) = plan(connection, "test", 300, 0)
+    pair, number = of.pair, TASK_INDEX[of.task]
+
+    def offered(loss_ratio=999, fewest=10, **verdict):
+        changed = replace(
+            pair,
+            evidence=replace(pair.evidence, fewest=np.full_like(pair.evidence.fewest, fewest)),
+            verdicts=pair.verdicts | {number: replace(pair.verdicts[number], **verdict)},
+        )
+        return of.task in {each.task for each in _offers(study, changed, loss_ratio, 300, 0, None)}
+
+    assert offered()
+    assert not offered(fewest=9)
+    assert not offered(through=Through(Piped(0.1, 0.01, 0.08, 0.12, 900), np.full(4, 0.1)))
+    assert not offered(loss_ratio=2, probability=np.array([0.9, 0.1, 0.1, 0.1]))
 
 
 def test_the_list_holds_image_names_without_labels(sites):
