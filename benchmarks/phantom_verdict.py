@@ -144,10 +144,10 @@ def cells(home: Path, seed: int) -> Iterator[dict[str, Any]]:
         a, b = (row[key].removesuffix(f"-{seed}") for key in ("trained_on_a", "trained_on_b"))
         task = TASKS[row["task_id"]]
         causes = planted_causes(sites[a], sites[b], task, of_four=row["of"] != RULE)
-        counted = counts[a, b][task]
+        felt = counts[a, b][task]
         if row["of"] != RULE:
-            counted = counted - {"image"} | ({"image"} if "image of four" in counted else set())
-        yield {**row, "a": a, "b": b, "task": task, "planted": Planted(causes, causes & counted)}
+            felt = felt - {"image"} | ({"image"} if "image of four" in felt else set())
+        yield {**row, "a": a, "b": b, "task": task, "planted": Planted(causes, causes & felt)}
 
 
 def posterior_rows(study: Any, tests: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -198,8 +198,8 @@ def counting(
     }
     at_home = {}
     for a in sites.values() if of_four else ():
-        drawn = draw_site(a, patients=unseen, size=SIZE, seed=seed)
-        at_home[a.name] = _auc(read_labels(a, drawn.cases, seed), _ensemble(networks[a.name], drawn.pixels))
+        own = draw_site(a, patients=unseen, size=SIZE, seed=seed)
+        at_home[a.name] = _auc(read_labels(a, own.cases, seed), _ensemble(networks[a.name], own.pixels))
     scores = {}
     for b in sites.values():
         viewed_as = {site.name: _viewed_as(b, site) if of_four else site.images for site in sites.values()}

@@ -122,7 +122,7 @@ def test_ten_patients_of_each_class_are_enough_and_what_is_measured_or_certain_i
             evidence=replace(pair.evidence, fewest=np.full_like(pair.evidence.fewest, fewest)),
             verdicts=pair.verdicts | {number: replace(pair.verdicts[number], **verdict)},
         )
-        return of.task in {each.task for each in _offers(study, changed, loss_ratio, 300, 0, None)}
+        return of.task in {offer.task for offer in _offers(study, changed, loss_ratio, 300, 0, None)}
 
     assert offered()
     assert not offered(fewest=9)
