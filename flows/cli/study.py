@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ import click
 
 from flows.cli.groups import Group
 from flows.cli.rows import json_option, print_json
+from xray.errors import StudyError
 
 if TYPE_CHECKING:
     from db.connection import Databases
@@ -69,7 +71,6 @@ def train(file: Path, configuration: str, seed: int | None) -> None:
     from flows.studies import read_here
     from xray import settings
     from xray.data.prepare import prepare
-    from xray.errors import StudyError
     from xray.learning.models import ensure_model
     from xray.learning.tracking import Tracker
     from xray.plan import requests
@@ -111,7 +112,7 @@ def run_file(file: Path, as_json: bool = False, hints: str = "", store: "Databas
     from xray.report.words import number_of
     from xray.study import read_study
 
-    read_study(file)  # a mistake in it is told before a server starts
+    _check_files(read_study(file))  # a mistake in it is told before a server starts
     file = file.resolve()
     with storage() if store is None else contextlib.nullcontext(store) as databases:
         with databases.engine().begin() as connection:
@@ -139,6 +140,19 @@ def run_file(file: Path, as_json: bool = False, hints: str = "", store: "Databas
     if hints:
         click.echo(hints)
     click.echo(_short(folder / "report.html"))
+
+
+def _check_files(study: "Study") -> None:
+    """Name every table and folder of pictures that is not there at once, and not each after the servers have started."""
+    missing = [
+        f"{kind} of {dataset.name}: {path}"
+        for dataset in study.datasets
+        for kind, path in (("table", dataset.labels), ("pictures", dataset.images))
+        if path is not None
+        and not os.path.exists(path)  # which a folder that may not be entered makes no error
+    ]
+    if missing:
+        raise StudyError(f"{study.path}: not there, or not to be read: {'; '.join(missing)}")
 
 
 def _models(study: "Study") -> str:

@@ -91,10 +91,27 @@ def test_mistakes_in_a_study_file_are_reported_before_anything_starts(new_home, 
     assert "does not exist" in process.stderr
 
 
+def test_files_that_are_not_there_are_all_named_before_anything_starts(new_home, tmp_path):
+    file = tmp_path / "study of ours.toml"
+    (tmp_path / "ours.csv").write_text("image_id,path,Mass\n1,1.png,1\n")
+    file.write_text(
+        'name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "ours.csv"\nimages = "pictures"\n'
+        '[[datasets]]\nname = "theirs"\nmanifest = "theirs.csv"\n'
+    )
+    (line,) = new_home.run("study", "run", file, exit_code=1).stderr.splitlines()
+    folder = tmp_path.resolve()
+    assert line == (
+        f"error: {file}: not there, or not to be read: "
+        f"pictures of ours: {folder}/pictures; table of theirs: {folder}/theirs.csv"
+    )
+    assert not new_home.path.exists()
+
+
 def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
     """From a task in another process, through Prefect, to the person who can put it right."""
     file = tmp_path / "study of ours.toml"
     file.write_text('name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "labels.csv"\n')
+    (tmp_path / "labels.csv").write_text("colour,Mass\nred,1\n")
     rows = tiny.counts()
     process = tiny.home.run("study", "run", file, exit_code=1)
     assert process.stderr.splitlines()[-1].startswith("error: ")
