@@ -78,6 +78,18 @@ def answers(of: Rows, c: Coefficients) -> Answers:
     )
 
 
+def as_shipped(of: Rows, witness: bool, covariates: bool) -> Answers:
+    """What is said of rows where there is this evidence: as `posterior.causes` has it."""
+    several = [
+        answers(of, coefficients(variant))
+        for has, variant in reversed(shipped.VARIANTS.items())
+        if has[0] <= witness and has[1] <= covariates
+    ]
+    first, rows_of = np.argmax([each.alike for each in several], axis=0), np.arange(len(of))
+    parts = {name: np.stack([getattr(a, name) for a in several]) for name in Answers.__dataclass_fields__}
+    return Answers(**{name: part[first, rows_of] for name, part in parts.items()})
+
+
 def outcomes(of: Rows, answers: Answers, loss_ratio: float = LOSS_RATIO) -> NDArray[np.str_]:
     """One of `OUTCOMES` per row, with "misdirected" for a false one that names no true cause."""
     claims = answers.probability >= loss_ratio / (1 + loss_ratio)
@@ -259,10 +271,10 @@ def main() -> int:
                 worlds(generator, range(choice.first, choice.first + seeds)), choice.first, choice.alone
             )
             print(f"{generator}: {time.process_time() - start:.0f} s to draw and gather")
-        for (witness, _), variant in shipped.VARIANTS.items():
+        for (witness, covariates), variant in shipped.VARIANTS.items():
             if witness and generator == "plants":
                 continue
-            results = report(of, answers(of, coefficients(variant)), choice.loss_ratio)
+            results = report(of, as_shipped(of, witness, covariates), choice.loss_ratio)
             if choice.json:
                 print(json.dumps({"generator": generator, "evidence": variant, **results}))
             else:

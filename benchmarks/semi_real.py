@@ -34,11 +34,9 @@ from benchmarks._planted import plant, thinned, world
 from benchmarks._semi_real import DATA, NAMES, hospital, network
 from benchmarks._simulated import Rows, joined, load, rows, save
 from benchmarks._truth import CAUSES, Flags, World
-from benchmarks.causes import OUTCOMES, Answers, answers, one_each, outcomes, rates, report
+from benchmarks.causes import OUTCOMES, Answers, as_shipped, one_each, outcomes, rates, report
 from benchmarks.left_out import together_of
 from xray.stats.causes import LOSS_RATIO
-from xray.stats.posterior import coefficients
-from xray.stats.shipped import VARIANTS
 
 FROZEN: Final = 100
 """Networks from here on are for testing only; earlier ones served to see that what is planted is felt."""
@@ -163,7 +161,7 @@ def main() -> int:
     parts: dict[str, tuple[Rows, Answers]] = {}
     for name in choice.hospitals:
         of = draw_rows(name, seeds, choice.pairs, choice.keep, choice.reads)
-        parts[name] = of, answers(of, coefficients(VARIANTS[False, MIXED[name]]))
+        parts[name] = of, as_shipped(of, witness=False, covariates=MIXED[name])
     if choice.json:
         for of, answers_of in parts.values():
             for row in _plain(of, answers_of, choice.loss_ratio):

@@ -10,7 +10,9 @@ from xray.stats.multiplicity import benjamini_hochberg, holm
 @pytest.mark.parametrize(("adjust", "method"), [(holm, "holm"), (benjamini_hochberg, "fdr_bh")])
 @pytest.mark.parametrize("n", [1, 2, 5, 40])
 def test_adjusted_p_values_equal_statsmodels(adjust, method, n, monkeypatch):
-    monkeypatch.setattr(gc, "collect", lambda: 0)  # of the whole process, at each call: three seconds of many tests
+    monkeypatch.setattr(
+        gc, "collect", lambda: 0
+    )  # of the whole process, at each call: three seconds of many tests
     rng = np.random.default_rng(n)
     for p in (rng.random(n), rng.random(n) ** 4, np.round(rng.random(n), 1), np.zeros(n), np.ones(n)):
         np.testing.assert_allclose(adjust(p), multipletests(p, method=method)[1], atol=1e-12)
