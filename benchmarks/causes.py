@@ -85,7 +85,7 @@ def as_shipped(of: Rows, witness: bool, covariates: bool) -> Answers:
         for has, variant in reversed(shipped.VARIANTS.items())
         if has[0] <= witness and has[1] <= covariates
     ]
-    first, rows_of = np.argmax([each.alike for each in several], axis=0), np.arange(len(of))
+    first, rows_of = np.argmax([of_variant.alike for of_variant in several], axis=0), np.arange(len(of))
     parts = {name: np.stack([getattr(a, name) for a in several]) for name in Answers.__dataclass_fields__}
     return Answers(**{name: part[first, rows_of] for name, part in parts.items()})
 

@@ -224,7 +224,7 @@ class Causes(Base):
     at_home: A is the study's reference, or the model is said to be trained on it; else A is any other test dataset.
     probability_*: that the cause counts; share_*: what of the drop it takes, with its 95 % interval. alike: whether the case
     is like the simulated ones, without which probabilities mean nothing. verdict: `none`, `cannot tell`, or causes joined by
-    " + ", named by loss_ratio. evidence: what was known beside scores and labels. reason: why nothing can be said.
+    " + ", named by loss_ratio. evidence: what was used, and what was left out. reason: why nothing can be said.
     reread, readers: images of B that were read again by A's rules, and by how many people; probability_label_before: without
     these reads.
     """

@@ -256,7 +256,7 @@ def _words(pair: Pair, verdict: Verdict | None) -> str:
     several = [of for of in ("scores", "labels", *pair.covariates, *network, *piped) if of not in left_out]
     words = _listed(several)
     if left_out:
-        words += f", without {_listed(left_out)}: with {'it' if len(left_out) == 1 else 'these'} the case is {UNLIKE}"
+        words += f", without {_listed(left_out)}, with which the case would be {UNLIKE}"
     return words
 
 

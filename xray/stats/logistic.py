@@ -101,12 +101,16 @@ def covariance_of(
 
 
 def quantile_of(unit: NDArray[np.integer], level: float = 0.95) -> float:
-    """By how many of its standard errors a bound lies off: Student's, one degree less than patients, where some have several
-    images, else normal. unit: (n,) codes, as of `codes_of`.
+    """By how many of its standard errors a bound lies off: normal, or Student's where some patients have several images.
+
+    unit: (n,) codes, as of `codes_of`. Degrees of freedom: one less than patients, effectively (images² / Σ a patient's
+    images²; Kish 1965), at least one.
     """
-    m = int(np.count_nonzero(np.bincount(unit)))
-    quantile = ndtri(0.5 + level / 2) if m == unit.size else stdtrit(max(m - 1, 1), 0.5 + level / 2)
-    return float(quantile)
+    images = np.bincount(unit)
+    effective = unit.size**2 / np.sum(images**2) if unit.size else 0.0
+    if effective == unit.size:
+        return float(ndtri(0.5 + level / 2))
+    return float(stdtrit(max(effective - 1, 1), 0.5 + level / 2))
 
 
 @compiled

@@ -17,9 +17,10 @@ from xray.stats import reread_update
 from xray.stats.estimates import DEFINED, FloatArray
 from xray.stats.evidence import Site, gather
 from xray.stats.pipelines import Piped, measure, representative
-from xray.stats.posterior import causes
+from xray.stats.posterior import causes_by
 from xray.stats.reread_update import COUNTS_FROM, RATIO, SUREST, Before
 from xray.stats.rereads import Measured
+from xray.stats.shipped import VARIANTS
 from xray.stats.small_networks import networks
 
 PIPED: Final = (
@@ -58,7 +59,9 @@ def through(a: Site, b: Site, piped: FloatArray) -> dict[int, Through]:
     rescored = Site(a.labels[sample], piped[sample], a.patients[sample], None, covariates)
     evidence = gather(rescored, replace(b, witness=None))
     updates = {}
-    for task, left in zip(evidence.tasks.tolist(), causes(evidence).probability, strict=True):
+    # by all the evidence, as what follows was learned
+    rest = causes_by(evidence, VARIANTS[evidence.witness, evidence.covariates]).probability
+    for task, left in zip(evidence.tasks.tolist(), rest, strict=True):
         if not representative(a.labels, task, sample):
             continue
         of = measure(

@@ -80,7 +80,7 @@ def test_a_share_whose_interval_is_wider_than_all_of_auc_is_not_shown(frame):
 
 def test_reliability_and_loss_ratio_are_shown_beside_the_odds(frame):
     about = part(frame).about
-    assert "1.09 for population" in about
+    assert ".80 for population" in about
     assert "from a probability of 0.90 on and ruled out below 0.10" in about
     assert "0.75 on and ruled out below 0.25" in part(frame.assign(loss_ratio=3.0)).about
 

@@ -204,7 +204,12 @@ def test_bounds_hold_where_patients_are_few():
     assert quantile_of(np.arange(9)) == pytest.approx(1.959964, abs=1e-6)
     assert quantile_of(np.arange(9), 0.9) == pytest.approx(1.644854, abs=1e-6)
     assert quantile_of(3 * unit[::2], 0.9) == pytest.approx(stdtrit(7, 0.95)), "codes may have gaps"
-    assert np.isfinite(quantile_of(np.zeros(4, int)))
+    assert quantile_of(np.array([0, 0, 1, 1])) == pytest.approx(stdtrit(1, 0.975))
+    assert quantile_of(np.zeros(4, int)) == pytest.approx(stdtrit(1, 0.975)), (
+        "with a variance that is not defined"
+    )
+    unequal = np.r_[np.zeros(6, int), 1, 2, 3]  # (6 + 3)² / (36 + 3) patients
+    assert quantile_of(unequal) == pytest.approx(stdtrit(81 / 39 - 1, 0.975))
 
 
 def test_the_band_of_the_curve_is_students_where_patients_have_several_images():

@@ -202,6 +202,21 @@ def test_evidence_with_which_a_case_is_unlike_the_simulated_ones_is_left_out(evi
         np.testing.assert_array_equal(of[at], expected, err_msg=words)
 
 
+def test_covariates_are_left_out_before_the_witness():
+    """Of a finding that is unlike by all its evidence, and like the simulated ones without either."""
+    world = draw_world(500044)
+    of = gather(world.a, world.b)
+    at = of.tasks.tolist().index(2)
+    alike = {name: bool(causes_by(of, name).alike[at]) for name in VARIANTS.values()}
+    assert alike == {
+        "scores": True,
+        "scores_covariates": True,
+        "witness": True,
+        "witness_covariates": False,
+    }
+    assert causes(of).variants[at] == "witness"
+
+
 def test_a_witness_or_covariates_that_are_not_there_are_not_used(evidence):
     for witness, covariates in itertools.product((True, False), repeat=2):
         of = replace(evidence, witness=witness, covariates=covariates)
