@@ -217,7 +217,7 @@ def test_models_are_compared_with_their_scores_at_a_reference(run, tmp_path):
     html = Path(answer["page"]).read_text()
     assert 'id="causes"' in html
     assert "Images or labels?" not in html, "that one is of models trained here"
-    assert "1.09 for population" in html
+    assert ".80 for population" in html
     read_again(run, tmp_path)
 
 

@@ -114,8 +114,11 @@ def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
     (tmp_path / "labels.csv").write_text("colour,Mass\nred,1\n")
     rows = tiny.counts()
     process = tiny.home.run("study", "run", file, exit_code=1)
-    assert process.stderr.splitlines()[-1].startswith("error: ")
-    assert "labels.csv" in process.stderr.splitlines()[-1]
+    progress, _, message = process.stderr.partition("\nerror: ")
+    assert message.startswith("labels.csv, row 1:")
+    assert "required column 'image_id' is missing; found: colour, Mass" in message
+    assert all(line.startswith("  ") for line in message.splitlines()[1:]), "what it says further is indented"
+    assert "error: " not in progress + message
     assert process.stdout == ""
     assert "Traceback" not in process.stderr
     own = {table for table in rows if table.startswith("xray.")}
