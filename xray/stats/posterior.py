@@ -163,7 +163,7 @@ def written(c: Coefficients) -> str:
 def causes(evidence: Evidence) -> Causes:
     """What the evidence of a pair of sites says, per task: the most of it with which the case is like the simulated ones.
 
-    The witness goes before the covariates; where the case is like them with none, it is all that there is.
+    Covariates are left out before the witness; where the case is unlike them by any of it, it is all that there is.
     """
     several = [
         causes_by(evidence, variant)
