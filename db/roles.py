@@ -47,7 +47,7 @@ READABLE: Final = (
     "classifier", "foreign_training", "foreign_leakage", "study", "study_dataset", "study_model", "evaluation",
     "prediction", "feature", "listed_image", "cohort_label_piece", "dataset_task", "study_task", "worklist",
     "worklist_image", "worklist_read", "recalibration", "reader", "reader_label", "partial_result", "reread_plan",
-    "intervention_evaluation", "intervention_score",
+    "intervention_evaluation", "intervention_score", "change",
 )  # fmt: skip
 """The tables of `db.schema` that the reader may read, beside every view and the tables of results (docs/sql.md)."""
 

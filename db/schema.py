@@ -748,3 +748,16 @@ class RereadPlan(Base):
     seed: Mapped[int] = mapped_column(BigInteger)
     chance: Mapped[float]
     made_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())
+
+
+class Change(Base):
+    """One row per statement that wrote what is known of images or of studies, added by the database itself, never taken away.
+
+    Rows that are seen only become more, and with each commit: what was read is as it was while their number is.
+    """
+
+    __tablename__ = "change"
+    __table_args__ = (CheckConstraint("subject in ('images', 'studies')", name="subject"),)
+    id: Mapped[int] = mapped_column(BigInteger, primary_key=True)
+    subject: Mapped[str]
+    made_at: Mapped[dt.datetime] = mapped_column(server_default=func.now())

@@ -235,8 +235,6 @@ def test_scores_are_read_once_until_images_change(hospitals, monkeypatch):
     change = "update image set age = age {} 50 where name like 'y-%'"
     try:
         with hospitals.world.engine.begin() as connection:
-            # else a commit is counted when no other backend holds the counter, which is within seconds
-            connection.execute(text("select pg_stat_force_next_flush()"))
             connection.execute(text(change.format("+")))
         everybody = cut_of(hospitals, "performance", cut("age >= 30"), **options)
         assert first["n"].max() < everybody["n"].max()
