@@ -16,7 +16,7 @@ from flows.surroundings import SILENT
 from flows.watch import reached
 from xray import settings
 from xray.home import is_long, settle
-from xray.settings import environment
+from xray.settings import cluster, environment
 
 _log = logging.getLogger(__name__)
 
@@ -66,6 +66,11 @@ def prefect_api(store: Databases) -> Iterator[str]:
         with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
+    if cluster() is None:
+        from flows import forked
+
+        with environment(quiet), _inside(home):
+            forked.start()  # it imports while the server starts
     without_pages = {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "false",

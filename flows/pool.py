@@ -1,16 +1,17 @@
 """The processes that a flow's tasks run in, here or on a cluster, and waiting for them with a progress bar."""
 
-import signal
+import os
 import sys
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import get_context
 from typing import Any, Self
 
 from prefect.futures import PrefectFuture, as_completed
 from prefect.task_runners import ProcessPoolTaskRunner
 
-from flows import tasks
+from flows import forked, tasks
 from flows.clusters import cluster_runner, is_lost, on_cluster
 from xray.cores import cores
 from xray.errors import XrayError
@@ -30,16 +31,21 @@ class Pool(ProcessPoolTaskRunner):
         return super().duplicate() if address is None else cluster_runner(address)
 
     def __enter__(self) -> Self:
-        """Start it. Processes inherit the signals that are blocked in the thread that starts them."""
+        """Start it: Prefect's own, but that its processes are forks of one that has imported what they need (`forked`)."""
         # of a pool that is ended at once; its semaphores are tidied up all the same
         sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+        self._initargs = (dict(os.environ),)
         super().__enter__()
-        self._resolver_executor = ThreadPoolExecutor(self._max_workers, initializer=_leave_signals)
+        executor: Any = self._executor
+        self._executor = ProcessPoolExecutor(
+            self._max_workers, get_context("forkserver"), executor._initializer, executor._initargs
+        )
         return self
 
-
-def _leave_signals() -> None:
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        """Prefect's own. What processes are forks of is started with the first task, as many a flow run has none."""
+        forked.start()
+        return super().submit(*arguments, **options)
 
 
 def process_pool() -> Any:

@@ -4,11 +4,10 @@ Each finds the databases by XRAY_DATABASE_URL and the files under XRAY_HOME, so 
 """
 
 import logging
-import multiprocessing
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 from prefect import task
 
 from db.logs import about
+from flows import forked
 from flows.clusters import check_worker
 from flows.platform import storage
 from flows.processes import die_with_parent, end_with_services
@@ -25,10 +25,12 @@ from xray import settings
 _log = logging.getLogger(__name__)
 
 
-def start_worker() -> None:
-    """What each process of the pool does first: die with its parent, compute on one thread."""
-    parent = multiprocessing.parent_process()
-    die_with_parent(parent.pid if parent else None)
+def start_worker(variables: Mapping[str, str] = os.environ) -> None:
+    """What each process of the pool does first: die with its parent, be as if started with these environment variables,
+    compute on one thread.
+    """
+    die_with_parent(forked.SERVER)
+    forked.as_if_started(dict(variables), forked.ADDED)
     end_with_services()
     compute_on_one_thread()
 

@@ -9,11 +9,8 @@ changed since they were imported, it forks no more, and ends when its forks have
 
 import atexit
 import contextlib
-import gc
-import importlib
 import json
 import os
-import random
 import runpy
 import selectors
 import signal
@@ -26,6 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from flows import forked
 from flows.processes import die_with_parent
 from flows.standing.engine import CODE, LENGTH, SIGNALS, SOCKET, YES, reach, receive
 
@@ -35,12 +33,7 @@ NEEDED: Final = (
     "prefect.utilities.visualization",
     "flows.steps",
     "flows.study",
-    "torch._dynamo",  # torch's optimisers import it when first used
-    "xray.analyses.run",
-    "xray.data.prepare",
-    "xray.learning.evaluate",
-    "xray.learning.models",
-    "xray.plan",
+    *forked.NEEDED,
 )
 PATIENCE: Final = 5.0
 """Seconds in which whoever asks must have said what it wants; others wait meanwhile."""
@@ -71,15 +64,8 @@ class Run:
 def main(folder: Path) -> None:
     """Serve; in a fork, be a flow run."""
     (folder / SOCKET).unlink(missing_ok=True)
-    before, environment = code_state(), dict(os.environ)
-    from xray.learning import tracking
-
-    for name in NEEDED:
-        importlib.import_module(name)
-    tracking.import_all()
-    added = {name: value for name, value in os.environ.items() if name not in environment}
-    gc.collect()
-    gc.freeze()  # what is here stays: a fork's collector need not touch, and so copy, its pages
+    before = code_state()
+    added = forked.import_all(NEEDED)
     listener = reach(folder, "bind")
     listener.listen(64)
     request = serve(listener, before)
@@ -190,18 +176,11 @@ def _listen(run: Run, watched: selectors.BaseSelector) -> None:
 
 def become(request: Request, added: dict[str, str]) -> None:
     """Be as if started by whoever asked. added: environment variables that imports have set."""
-    import numpy as np
-    from prefect.context import refresh_global_settings_context
-
     for number, descriptor in enumerate(request.descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
     os.chdir(request.folder)
-    os.environ.clear()
-    os.environ.update({**added, **request.environment})
-    random.seed()
-    np.random.seed()  # noqa: NPY002  (whoever still uses the old generator)
-    refresh_global_settings_context()
+    forked.as_if_started(request.environment, added)
 
 
 def run_engine() -> None:

@@ -45,7 +45,7 @@ def engine(shared_rows: Any) -> Engine:
     return shared_rows.engine
 
 
-def counted(connection: Connection) -> tuple[int, int]:
+def counts(connection: Connection) -> tuple[int, int]:
     images, studies = connection.execute(text(query("changes_counted"))).one()
     return images, studies
 
@@ -54,27 +54,30 @@ def counted(connection: Connection) -> tuple[int, int]:
 def test_a_change_is_counted_with_its_commit_and_not_before(engine, statement):
     with create_engine(engine.url, poolclass=NullPool).connect() as asking:
         asking.execution_options(isolation_level="AUTOCOMMIT")
-        before = counted(asking)
+        before = counts(asking)
         with engine.begin() as writing:
             writing.execute(text(statement))
-            assert counted(asking) == before
-        images, studies = counted(asking)
+            assert counts(asking) == before
+        images, studies = counts(asking)
     assert (images > before[0]) == (statement in OF_IMAGES)
     assert (studies > before[1]) == (statement in OF_STUDIES)
 
 
-def test_what_was_undone_and_what_was_read_are_not_counted(engine):
+def test_what_was_undone_and_what_was_read_are_not_counts(engine):
     with engine.connect() as connection:
-        before = counted(connection)
+        before = counts(connection)
         connection.execute(text("update image set age = 51"))
         connection.rollback()
         connection.execute(text("select count(*) from image"))
-        assert counted(connection) == before
+        assert counts(connection) == before
 
 
 def test_new_images_change_nothing_that_is_known_of_others(engine):
     with engine.connect() as connection:
-        before = counted(connection)
-    run(engine, "insert into image (site_id, name, patient, path) select id, 'new', 'x', '/new.png' from site limit 1")
+        before = counts(connection)
+    run(
+        engine,
+        "insert into image (site_id, name, patient, path) select id, 'new', 'x', '/new.png' from site limit 1",
+    )
     with engine.connect() as connection:
-        assert counted(connection) == before
+        assert counts(connection) == before

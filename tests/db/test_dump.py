@@ -103,7 +103,9 @@ def test_a_table_that_differs_is_named(engine: Engine, rows: Rows, empty: Engine
     manifest = dump(url(engine), tmp_path / "dump")
     rows.site("alpha")
     other = dump(url(engine), tmp_path / "other")
-    with pytest.raises(DatabaseError, match=r"differs from its dump: .*public\.site: 2 rows .*expected 1 rows"):
+    with pytest.raises(
+        DatabaseError, match=r"differs from its dump: .*public\.site: 2 rows .*expected 1 rows"
+    ):
         load(url(empty), tmp_path / "other", manifest)
     assert manifest.tables != other.tables
 

@@ -107,8 +107,10 @@ def wait_until(true: Callable[[], bool], seconds: float, content: Callable[[], o
     return time.monotonic() - began
 
 
-def kill_at(home, file: Path, moment: Moment) -> None:
-    """Start the study, kill its main process alone at the moment, and see that everything of it ends."""
+def kill_at(home, file: Path, moment: Moment) -> list[str]:
+    """Start the study, kill its main process alone at the moment, and see that everything of it ends; the commands of what
+    was running beside it.
+    """
     log = home.path.parent / "killed.log"
     with log.open("w") as output:
         process = home.start("study", "run", file, stdout=output, stderr=output, start_new_session=True)
@@ -140,6 +142,7 @@ def kill_at(home, file: Path, moment: Moment) -> None:
     server_log = folder.server_log.read_text(encoding="utf-8", errors="replace")
     assert "database system is shut down" in server_log.splitlines()[-1]
     assert "not properly shut down" not in server_log
+    return list(children.values())
 
 
 def results(finished_study) -> dict[str, pd.DataFrame]:
@@ -251,11 +254,12 @@ def completed(finished_study) -> list[str]:
     ],
 )
 def test_a_killed_study_continues_to_the_same_result(moment, empty_home, tiny, tiny_file, exit_stack):
-    kill_at(empty_home, tiny_file, moment)
+    beside = kill_at(empty_home, tiny_file, moment)
     result = finished(empty_home, tiny_file, exit_stack, tiny)
-    if (
-        moment.name == "training"
-    ):  # while others are being trained, or, where the kill came late, after all were
+    if moment.name == "training":
+        # a process that has imported what is needed, and forks of it
+        assert sum("multiprocessing.forkserver" in command for command in beside) >= 2
+        # while others are being trained, or, where the kill came late, after all were
         assert re.search(r"Trained [012] of 3 models \(the others existed already\)", result.output)
     assert_the_same(result, tiny)
 

@@ -53,11 +53,22 @@ def test_a_child_of_a_living_parent_keeps_running():
 
 
 SERVICE = """
-import contextlib, sys
+import contextlib, os, random, sys
+import numpy as np
 from prefect.events.worker import EventsWorker
 from prefect.events import emit_event
+from prefect.settings import PREFECT_TASKS_DEFAULT_RETRIES
 from flows import tasks
-tasks.start_worker()
+random.seed(0)
+np.random.seed(0)
+drawn = random.random(), np.random.random()
+random.seed(0)
+np.random.seed(0)
+later = {name: value for name, value in os.environ.items() if name != "OF_BEFORE"}
+tasks.start_worker({**later, "PREFECT_TASKS_DEFAULT_RETRIES": "7"})
+assert (random.random(), np.random.random()) != drawn, "forks draw the same"
+assert "OF_BEFORE" not in os.environ
+assert PREFECT_TASKS_DEFAULT_RETRIES.value() == 7
 
 @contextlib.asynccontextmanager
 async def out_of_memory(self):
@@ -76,6 +87,11 @@ EventsWorker.instance().wait_until_empty()
 def test_a_process_ends_when_a_service_of_prefect_in_it_does(failure, code):
     """Else Prefect waits in it without end, and so does the run that waits for it."""
     process = subprocess.run(
-        [sys.executable, "-c", SERVICE, failure], capture_output=True, text=True, cwd=PROJECT, timeout=120
+        [sys.executable, "-c", SERVICE, failure],
+        env={**os.environ, "OF_BEFORE": "1"},
+        capture_output=True,
+        text=True,
+        cwd=PROJECT,
+        timeout=120,
     )
     assert process.returncode == code, process.stderr
