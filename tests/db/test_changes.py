@@ -63,7 +63,7 @@ def test_a_change_is_counted_with_its_commit_and_not_before(engine, statement):
     assert (studies > before[1]) == (statement in OF_STUDIES)
 
 
-def test_what_was_undone_and_what_was_read_are_not_counts(engine):
+def test_what_was_undone_and_what_was_read_are_not_counted(engine):
     with engine.connect() as connection:
         before = counts(connection)
         connection.execute(text("update image set age = 51"))
