@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from sqlalchemy import Engine, create_engine, text
 from sqlalchemy.pool import NullPool
@@ -25,7 +26,7 @@ from tests.homes import OURS, PROJECT, Home, copy_home
 
 MEMORY = Path("/dev/shm")
 ENOUGH = 10 * 2**30
-"""Bytes. A run of all tests takes up to 4 GB."""
+"""Bytes. A run of all tests takes up to 4 GB there; files of runs that were killed stay there, and take memory."""
 _numbers = itertools.count()
 
 gc.set_threshold(*MANY)
@@ -36,7 +37,7 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 if (
     MEMORY.is_dir()
     and not os.statvfs(MEMORY).f_flag & os.ST_NOEXEC
-    and shutil.disk_usage(MEMORY).free > ENOUGH
+    and min(shutil.disk_usage(MEMORY).free, psutil.virtual_memory().available) > ENOUGH
 ):
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(MEMORY))
 # a shell that runs the tests in the background (&, nohup) lets them ignore these, and so would all that they start
