@@ -21,7 +21,7 @@ demo: $(INSTALLED)
 	@$(BIN)/xray demo
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -n 2 -m 'not slow'
+	$(BIN)/python -m pytest -n 3 -m 'not slow'
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow

@@ -30,7 +30,7 @@ ENOUGH = 10 * 2**30
 _numbers = itertools.count()
 
 gc.set_threshold(*MANY)
-# for the workers of -n 2 and all that is started: threads would wait for each other, modules be compiled at each start
+# for the workers of -n 3 and all that is started: threads would wait for each other, modules be compiled at each start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 # ext4 passes over every inode that was freed within minutes, which is half the cost of making a database or copying a home
@@ -47,15 +47,24 @@ for _number, _default in ((signal.SIGINT, signal.default_int_handler), (signal.S
 
 
 class ByFile(LoadScopeScheduling):
-    """With `pytest -n 2`: a free worker takes the next file, or a folder of SHARING, whose files share a costly fixture."""
+    """With `pytest -n 3`: a free worker takes the next file, or the next files of SHARING, which share a costly fixture."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = nodeid.split("::")[0]
-        return next((scope for folder, scope in SHARING.items() if file.startswith(f"{folder}/")), file)
+        return next((scope for start, scope in SHARING.items() if file.startswith(start)), file)
 
 
-SHARING = {"tests/flows/standing": "standing", "tests/flows": "demo", "tests/docs": "demo"}
-"""Folder → what its files are done together with."""
+SHARING = {
+    "tests/docs/": "demo",
+    "tests/flows/test_demo_": "demo",
+    "tests/flows/cli/": "tiny",
+    "tests/flows/explore/": "tiny",
+    "tests/flows/test_evaluate_pictures": "tiny",
+    "tests/flows/test_killed": "tiny",
+    "tests/flows/test_tracked": "tiny",
+    "tests/flows/standing/": "standing",
+}
+"""How paths of files start → what these are done together with, the longest first."""
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
@@ -65,9 +74,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ByFile:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """The folders that one worker runs alone come first, so that at the end small files keep both at work."""
+    """What one worker does alone comes first, so that at the end small files keep all at work."""
     if hasattr(config, "workerinput"):
-        items.sort(key=lambda item: not item.nodeid.startswith(tuple(f"{folder}/" for folder in SHARING)))
+        starts = list(SHARING)
+        items.sort(
+            key=lambda item: next(
+                (starts.index(start) for start in starts if item.nodeid.startswith(start)), len(starts)
+            )
+        )
 
 
 def pytest_collection_finish() -> None:

@@ -95,6 +95,7 @@ def test_results_are_removed_only_on_request(engine: Engine, tmp_path: Path) -> 
 
 
 STAY = {
+    "change",
     "home",
     "task",
     "protocol",
@@ -105,7 +106,7 @@ STAY = {
     "model_task",
     "foreign_training",
 }
-"""Tables that may have rows without a dataset: what is said of studies and of models from elsewhere."""
+"""Tables that may have rows without a dataset: what is said of studies and of models from elsewhere, and changes."""
 
 
 def test_everything_that_depends_on_a_dataset_is_removed_with_it(engine: Engine) -> None:
