@@ -753,7 +753,7 @@ class RereadPlan(Base):
 class Change(Base):
     """One row per statement that wrote what is known of images or of studies, added by triggers, never taken away.
 
-    Rows that are seen only become more, and with each commit: what was read is as it was while their number is.
+    What was read of them is as it was while no row is new.
     """
 
     __tablename__ = "change"

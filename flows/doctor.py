@@ -254,7 +254,7 @@ def _environment(home: Path) -> Finding:
 def _gpu(home: Path) -> Finding:
     if shutil.which("nvidia-smi") is None:
         return Finding("gpu", "ok", "no nvidia-smi: training and scoring on the processor")
-    from flows.standing.services import gpus
+    from flows.processes import gpus
 
     return Finding("gpu", "ok", f"{len(gpus())} seen by nvidia-smi or CUDA_VISIBLE_DEVICES")
 

@@ -1,7 +1,7 @@
 """What the processes of a pool are forks of: one that has imported what tasks need, seconds of CPU once and not for each.
 
-multiprocessing's fork server imports this module, and with it what `NEEDED` names. Nothing is computed in it, no thread of
-Python's is started and no GPU is touched, so that a fork is as good as a new process.
+multiprocessing's fork server imports this module, and with it what `NEEDED` names. Nothing is computed in it and no thread
+of Python's is started, so that a fork is as good as a new process. `can_fork` says where there are such processes.
 """
 
 import gc
@@ -11,10 +11,16 @@ import random
 import signal
 import sys
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
 from multiprocessing import forkserver, parent_process, resource_tracker
+from multiprocessing.connection import wait
+from pathlib import Path
+from threading import Thread
 from typing import Final
 
 from flows.processes import die_with_parent
+from xray.settings import environment
 
 NEEDED: Final = (
     "flows.tasks",
@@ -27,18 +33,61 @@ NEEDED: Final = (
 )
 
 
+_UNTOLD: Final = "ignore:resource_tracker:UserWarning"
+
+
 def start() -> None:
     """Start this process's fork server where none is running: in the background, as it imports for seconds.
 
-    It ends with the thread that starts it, and so do its forks. Ctrl-C and a closed terminal are left to that process.
+    It ends with this process, and so do its forks. Ctrl-C and a closed terminal are left to this process.
     """
+    _keeper().submit(_ensure_running).result()
+
+
+@cache
+def _keeper() -> ThreadPoolExecutor:
+    """One thread that lives as long as this process: the kernel ends the server with the thread that starts it."""
+    leave_untold()
+    resource_tracker.ensure_running()  # before, as it lets SIGINT through when it has started
+    return ThreadPoolExecutor(1, "forks", initializer=leave_signals)
+
+
+def _ensure_running() -> None:
+    """The server looks for modules where this process does, and never in the folder that it is started in."""
     forkserver.set_forkserver_preload([__name__])
-    resource_tracker.ensure_running()  # first, as it lets SIGINT through when it has started
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
-    try:
+    paths = os.pathsep.join(str(Path(path).absolute()) for path in sys.path if path)
+    with environment({"PYTHONPATH": paths, "PYTHONSAFEPATH": "1"}):
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def leave_untold() -> None:
+    """Have processes not tell of semaphores of a pool that is ended at once: these are tidied up all the same."""
+    if _UNTOLD not in sys.warnoptions:
+        sys.warnoptions.append(_UNTOLD)
+
+
+def leave_signals() -> None:
+    """Leave Ctrl-C and a closed terminal to the process that started this one; in it and in what this thread starts."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGHUP})
+
+
+def begin(variables: Mapping[str, str]) -> None:
+    """What a process of a pool does first: be tied to the process whose pool it is, and as if started with these variables.
+
+    A fork is tied to the server, and that to its owner; a pipe to the owner tells the end of it too where the server was not
+    tied yet, or is another's.
+    """
+    leave_signals()
+    die_with_parent(SERVER)
+    owner = parent_process()
+    if owner is not None:
+        Thread(target=_end_with, args=(owner.sentinel,), daemon=True).start()
+    as_if_started(variables, ADDED)
+
+
+def _end_with(sentinel: int) -> None:
+    wait([sentinel])
+    os._exit(os.EX_UNAVAILABLE)
 
 
 def import_all(names: tuple[str, ...]) -> dict[str, str]:
@@ -70,8 +119,8 @@ SERVER: int | None = None
 """The process id of the fork server, in it and in its forks."""
 ADDED: dict[str, str] = {}
 """Environment variables that its imports have set."""
-if "multiprocessing.forkserver" in sys.orig_argv[-1] and parent_process() is None:
+if "from multiprocessing.forkserver import main" in " ".join(sys.orig_argv[-1:]) and parent_process() is None:
     SERVER = os.getpid()
-    die_with_parent()  # where that is dead already, the server ends by itself, as nobody can ask it
+    die_with_parent()
     os.environ["OMP_NUM_THREADS"] = "1"  # before PyTorch is imported
     ADDED = import_all(NEEDED)

@@ -10,6 +10,7 @@ from pathlib import Path
 from db import logs
 from db.connection import Databases, databases
 from flows.migrations import has_tables, prepare
+from flows.processes import can_fork
 from flows.standing import servers
 from flows.standing.place import client_environment, this_stack
 from flows.surroundings import SILENT
@@ -66,7 +67,7 @@ def prefect_api(store: Databases) -> Iterator[str]:
         with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
-    if cluster() is None:
+    if cluster() is None and can_fork():
         from flows import forked
 
         with environment(quiet), _inside(home):

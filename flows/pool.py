@@ -1,9 +1,8 @@
 """The processes that a flow's tasks run in, here or on a cluster, and waiting for them with a progress bar."""
 
 import os
-import sys
 from collections.abc import Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import Any, Self
@@ -13,6 +12,7 @@ from prefect.task_runners import ProcessPoolTaskRunner
 
 from flows import forked, tasks
 from flows.clusters import cluster_runner, is_lost, on_cluster
+from flows.processes import can_fork
 from xray.cores import cores
 from xray.errors import XrayError
 from xray.progress import bar
@@ -31,21 +31,35 @@ class Pool(ProcessPoolTaskRunner):
         return super().duplicate() if address is None else cluster_runner(address)
 
     def __enter__(self) -> Self:
-        """Start it: Prefect's own, but that its processes are forks of one that has imported what they need (`forked`)."""
-        # of a pool that is ended at once; its semaphores are tidied up all the same
-        sys.warnoptions.append("ignore:resource_tracker:UserWarning")
+        """Start it. Where it can be, its processes are forks of one that has imported what they need (`forked`)."""
+        self._are_forks = can_fork()
         self._initargs = (dict(os.environ),)
+        forked.leave_untold()
         super().__enter__()
         executor: Any = self._executor
-        self._executor = ProcessPoolExecutor(
-            self._max_workers, get_context("forkserver"), executor._initializer, executor._initargs
+        start = "forkserver" if self._are_forks else "spawn"
+        self._executor = _Processes(
+            self._max_workers, get_context(start), executor._initializer, executor._initargs
         )
+        # processes inherit the signals that are blocked in the thread that starts them
+        self._resolver_executor = ThreadPoolExecutor(self._max_workers, initializer=forked.leave_signals)
         return self
 
     def submit(self, *arguments: Any, **options: Any) -> Any:
         """Prefect's own. What processes are forks of is started with the first task, as many a flow run has none."""
-        forked.start()
+        if self._are_forks:
+            forked.start()
         return super().submit(*arguments, **options)
+
+
+class _Processes(ProcessPoolExecutor):
+    """Python's own, to which what forks processes is one of them: where it was killed, one was."""
+
+    def submit(self, *arguments: Any, **options: Any) -> Any:
+        try:
+            return super().submit(*arguments, **options)
+        except (EOFError, ConnectionError) as error:
+            raise BrokenProcessPool("what forks processes has ended") from error
 
 
 def process_pool() -> Any:

@@ -1,8 +1,11 @@
-"""Child processes that never outlive their parent."""
+"""Child processes: that they never outlive their parent, and whether they may be forks."""
 
 import logging
 import os
+import shutil
 import signal
+import subprocess
+import sys
 
 from db.ties import end_with_parent
 
@@ -14,6 +17,26 @@ def die_with_parent(parent: int | None = None) -> None:
     """
     if not end_with_parent(parent, signal.SIGKILL):
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def can_fork() -> bool:
+    """Whether processes that compute may be forks of one that has imported what they need.
+
+    Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
+    little. Nor elsewhere than on Linux, where system libraries do not bear it.
+    """
+    return sys.platform == "linux" and not gpus()
+
+
+def gpus() -> list[str]:
+    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; found without starting CUDA."""
+    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if setting is not None:
+        return [device.strip() for device in setting.split(",") if device.strip()]
+    if shutil.which("nvidia-smi") is None:
+        return []
+    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
+    return [str(n) for n, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
 
 
 def end_with_services() -> None:

@@ -18,7 +18,7 @@ from db.logs import about
 from flows import forked
 from flows.clusters import check_worker
 from flows.platform import storage
-from flows.processes import die_with_parent, end_with_services
+from flows.processes import end_with_services
 from flows.retry import PATIENT
 from xray import settings
 
@@ -26,11 +26,8 @@ _log = logging.getLogger(__name__)
 
 
 def start_worker(variables: Mapping[str, str] = os.environ) -> None:
-    """What each process of the pool does first: die with its parent, be as if started with these environment variables,
-    compute on one thread.
-    """
-    die_with_parent(forked.SERVER)
-    forked.as_if_started(dict(variables), forked.ADDED)
+    """What each process of the pool does first; variables: its environment."""
+    forked.begin(dict(variables))
     end_with_services()
     compute_on_one_thread()
 

@@ -69,8 +69,8 @@ def up(
     The web interfaces ask for the passwords in XRAY_HOME/stack/secrets.json, which only you can read. Other machines can
     reach them only where --host says so.
     """
+    from flows.processes import gpus
     from flows.standing.place import Options, this_stack
-    from flows.standing.services import gpus
 
     stack = this_stack()
     workers = gpu_workers or max(1, len(gpus()))

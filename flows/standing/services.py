@@ -1,9 +1,7 @@
 """What a stack runs: each service's command, environment, and how its health is seen."""
 
 import os
-import shutil
 import socket
-import subprocess
 import sys
 from collections.abc import Mapping
 from contextlib import suppress
@@ -11,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from db.connection import Databases
+from flows.processes import can_fork, gpus
 from flows.standing import servers
 from flows.standing.engine import SOCKET, WARM
 from flows.standing.nursery import MARK, SERVICE
@@ -20,7 +19,6 @@ from flows.surroundings import cleaned
 from xray.errors import XrayError
 
 USUAL_PORTS = {"prefect": 4200, "mlflow": 5000, "explorer": 5100}
-_CAN_FORK = sys.platform == "linux"
 
 
 @dataclass(frozen=True)
@@ -86,12 +84,8 @@ def web_servers(
 
 
 def warm(stack: Stack, databases: Databases, options: Options, prefect: str) -> list[Service]:
-    """The process that flow runs are forks of, where there is one. prefect: its URL.
-
-    Not where there are GPUs: nobody has tried CUDA after a fork there, and beside a training on a GPU the seconds matter
-    little.
-    """
-    if gpus() or not _CAN_FORK:
+    """The process that flow runs are forks of, where there is one. prefect: its URL."""
+    if not can_fork():
         return []
     command = (*_python("flows.standing.warm"), str(stack.folder))
     own = base_environment(stack, databases, options) | prefect_client(stack, prefect) | {SERVICE: "warm"}
@@ -112,17 +106,6 @@ def workers(stack: Stack, databases: Databases, options: Options, prefect: str, 
         _worker(stack, databases, options, prefect, "cpu", n, hidden) for n in range(options.cpu_workers)
     ]
     return services
-
-
-def gpus() -> list[str]:
-    """The GPUs of this machine as CUDA_VISIBLE_DEVICES names them; found without starting CUDA."""
-    setting = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if setting is not None:
-        return [device.strip() for device in setting.split(",") if device.strip()]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    listing = subprocess.run(["nvidia-smi", "-L"], capture_output=True, text=True)
-    return [str(n) for n, line in enumerate(listing.stdout.splitlines()) if line.startswith("GPU ")]
 
 
 def base_environment(stack: Stack, databases: Databases, options: Options) -> dict[str, str]:

@@ -258,7 +258,7 @@ def test_a_killed_study_continues_to_the_same_result(moment, empty_home, tiny, t
     beside = kill_at(empty_home, tiny_file, moment)
     result = finished(empty_home, tiny_file, exit_stack, tiny)
     if moment.name == "training":
-        # a process that has imported what is needed, and forks of it
+        # a process that has imported what is needed, and forks of it (test_forked.py looks into them)
         assert sum("multiprocessing.forkserver" in command for command in beside) >= 2
         # while others are being trained, or, where the kill came late, after all were
         assert re.search(r"Trained [012] of 3 models \(the others existed already\)", result.output)

@@ -127,12 +127,15 @@ class Cache:
 
 @dataclass(frozen=True)
 class Reading:
-    """Reads of the database what is not kept. study: whose findings labels are of. changes: of what is known of images."""
+    """Reads of the database what is not kept; not for a transaction that has written itself.
+
+    study: whose findings labels are of. changes: what stands for all that was written of images.
+    """
 
     connection: Connection
     cache: Cache
     study: StoredStudy
-    changes: int
+    changes: str
 
     @classmethod
     def now(cls, connection: Connection, cache: Cache, study: str) -> "Reading":

@@ -43,6 +43,10 @@ create or replace trigger guard_frozen before update on intervention_evaluation
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on intervention_score
     for each row execute function guard_frozen();
+create or replace trigger guard_frozen before update or delete on change
+    for each row execute function guard_frozen();
+create or replace trigger guard_frozen_truncate before truncate on change
+    for each statement execute function guard_frozen();
 create or replace trigger guard_frozen before update on feature
     for each row execute function guard_frozen();
 create or replace trigger guard_frozen before update on classifier
