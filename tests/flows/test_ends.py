@@ -198,8 +198,8 @@ with attended(Command("stopped")):
 MOMENTS = {  # seconds after which a study is told to end, and how
     "servers start": (6, signal.SIGTERM, False),
     "pool starts": (14, signal.SIGINT, True),
-    "training": (25, signal.SIGHUP, True),
-    "analysing": (40, signal.SIGINT, True),
+    "training": (17, signal.SIGHUP, True),
+    "analysing": (23, signal.SIGINT, True),
 }
 
 

@@ -65,9 +65,9 @@ def test_forks_are_as_started_by_the_command_and_end_with_it(tmp_path):
 
 
 @pytest.mark.slow
-def test_nothing_is_left_where_the_command_is_killed_as_soon_as_work_is_handed_in(tmp_path):
+def test_nothing_is_left_where_the_command_is_killed_as_soon_as_work_is_asked_for(tmp_path):
     with start(tmp_path, "at once") as process:
-        assert process.stdout.readline() == "handed in\n"
+        assert process.stdout.readline() == "asked for\n"
         process.kill()
     wait_until(lambda: not own_processes(tmp_path), 60, lambda: own_processes(tmp_path))
 
