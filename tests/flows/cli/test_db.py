@@ -150,11 +150,9 @@ def test_a_restored_home_has_the_same_rows_and_results(tiny, restored):
             assert first.keys() == second.keys()
             assert sum(table.rows for table in first.values()) > 100
             if name == "xray":
-                for name_of_table in (
-                    "public.home",
-                    "public.change",
-                ):  # where it is, and that paths were written anew
-                    del first[name_of_table], second[name_of_table]
+                # where it is, and that paths were written anew
+                for table in ("public.home", "public.change"):
+                    del first[table], second[table]
                 assert first == second
     before, after = views(tiny.databases), views(restored.databases)
     assert before.keys() == after.keys()
