@@ -124,7 +124,7 @@ def evaluate(
     request = read_study(path)
     with engine.begin() as connection:
         record_study(connection, request, [])
-    run(engine, study, ANALYSES)
+    run(engine, study, ANALYSES, in_parts=True)
     with about(study=study):
         _log.info("drawing figures")
     commands = [f"xray study run {shlex.quote(str(path))}"]

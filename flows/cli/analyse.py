@@ -191,7 +191,7 @@ def _rewrite_page(engine: "Engine", study: str) -> Path | None:
 
 def _run(engine: "Engine", study: str, analyses: "list[Analysis]", run: Any) -> bool:
     """Compute what is stale; whether anything was."""
-    outcome = run(engine, study, analyses)
+    outcome = run(engine, study, analyses, in_parts=True)
     current = [name for name, computed in outcome.items() if not computed]
     if current:
         _log.info("already current: %s", ", ".join(current))

@@ -27,7 +27,7 @@ from xray.stats.agreement import (
     pabak,
     positive_agreement,
 )
-from xray.stats.kendall import kendall_tau
+from xray.stats.kendall import Ranks, ranked, tau_of_ranks
 from xray.stats.roc import Youden
 
 METHOD = (
@@ -78,10 +78,18 @@ def _rows(test: TestSet, reference: str, trained_on: str, at_home: Youden | None
 
 def _taus(test: TestSet, reference: str, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
     """Kendall's tau of two ensembles on the labelled images, per task."""
-    labelled_scores = np.where(
-        np.isnan(test.cohort.labels[:, tasks]), np.nan, test.ensemble(reference)[:, tasks]
-    )
-    return kendall_tau(labelled_scores, test.ensemble(trained_on)[:, tasks]).value
+    of_names = [[_ranks(test, name, task) for task in tasks] for name in (reference, trained_on)]
+    return np.array([float(tau_of_ranks(*two).value) for two in zip(*of_names, strict=True)])
+
+
+def _ranks(test: TestSet, trained_on: str, task: int) -> Ranks:
+    """Of the labelled images; cached, as the reference's are compared with those of all."""
+    key = "ranks", trained_on, task
+    if key not in test.cache:
+        labelled = ~np.isnan(test.cohort.labels[:, task])
+        test.cache[key] = ranked(np.where(labelled, test.ensemble(trained_on)[:, task], np.nan))
+    cached: Ranks = test.cache[key]
+    return cached
 
 
 def _compare(

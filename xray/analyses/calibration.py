@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import expit
 
 from db.results import Calibration
@@ -17,8 +16,8 @@ from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
 from xray.report.parts.part import Part
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
-from xray.stats.estimates import codes_of
-from xray.stats.logistic import quantile_of
+from xray.stats.estimates import IntArray, codes_of
+from xray.stats.logistic import LogisticFit, quantile_of
 
 METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
 CLUSTERED_METHOD = f"{METHOD}, patients as units"
@@ -56,7 +55,7 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
         n, n_pos = int(score.n[task]), int(score.n_pos[task])
         line = [np.nan] * 4
         if min(n_pos, n - n_pos) >= FEWEST:
-            line = _line(labels[:, task], probabilities[:, task], patients)
+            line = _line(test, trained_on, task)
         nonempty = curve.observed.n[:, task] > 0
         row = {
             "cohort_id": test.cohort.id,
@@ -83,16 +82,28 @@ def _rows(test: TestSet, trained_on: str) -> list[dict[str, Any]]:
     return rows
 
 
-def _line(
-    labels: NDArray[np.float32],
-    probabilities: NDArray[np.float64],
-    patients: NDArray[np.integer] | None,
-) -> list[float]:
+def line_of(test: TestSet, trained_on: str, task: int) -> LogisticFit:
+    """Cox's calibration line of an ensemble; patients are the units where some have several images. Cached in `test`."""
+    key = "calibration line", trained_on, task
+    if key not in test.cache:
+        probabilities = np.clip(expit(test.ensemble(trained_on)[:, task]), 1e-15, 1 - 1e-15)
+        test.cache[key] = calibration_line(
+            test.cohort.labels[:, task], probabilities, repeated_patients(test)
+        )
+    cached: LogisticFit = test.cache[key]
+    return cached
+
+
+def _line(test: TestSet, trained_on: str, task: int) -> list[float]:
     """(intercept, slope, its lower and upper bound); NaN where the likelihood has no maximum."""
-    clipped = np.clip(probabilities, 1e-15, 1 - 1e-15)
-    line = calibration_line(labels, clipped, patients)
-    intercept, slope = line.coefficients
-    scored = ~np.isnan(labels) & ~np.isnan(clipped)
+    patients = repeated_patients(test)
+    scored = ~np.isnan(test.cohort.labels[:, task]) & ~np.isnan(test.ensemble(trained_on)[:, task])
     units = np.arange(scored.sum()) if patients is None else codes_of(patients[scored])
+    return _with_bounds(line_of(test, trained_on, task), units)
+
+
+def _with_bounds(line: LogisticFit, units: IntArray) -> list[float]:
+    """units: (n_images,) codes of the images' patients."""
+    intercept, slope = line.coefficients
     half_width = quantile_of(units) * np.sqrt(line.covariance[1, 1])
     return [float(value) for value in (intercept, slope, slope - half_width, slope + half_width)]

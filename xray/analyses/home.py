@@ -1,7 +1,7 @@
 """Youden points at home, configuration by configuration, from the database; kept there, as one more model changes few."""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import asdict, fields
 from typing import Any, Final
 
@@ -25,40 +25,52 @@ TYPES: Final[dict[str, str]] = {"n": "int64", "n_pos": "int64", "reason": REASON
 def points_at_home(connection: Connection, study: StoredStudy, names: Collection[str]) -> dict[str, Youden]:
     """Configuration → Youden points on the pooled test cohorts of its own datasets, of those that are named and have one.
 
-    Of several that ask at once, with other test cohorts, the first computes them.
+    Several processes that ask at once compute each configuration's once: each takes those that no other is at, and then
+    waits for the rest.
     """
-    if not names:
-        return {}
-    one = text("select pg_advisory_xact_lock(hashtext('xray points at home'), :study)")
-    connection.execute(one, {"study": study.id})
-    table = PartialResult
-    rows_of_study = (table.study_id == study.id, table.name == NAME)
-    rows = connection.execute(select(table.cell, table.fingerprint, table.value).where(*rows_of_study)).all()
-    stored = {tuple(row.cell): row for row in rows}
     points: dict[str, Youden] = {}
-    for cell in _cells(study, names):
-        (name,) = cell.key
-        fingerprint = cell_fingerprint(study, [NAME, code_hash("xray.analyses.points")], cell)
-        before = stored.get(cell.key)
-        if before is not None and before.fingerprint == fingerprint:
-            points[name] = _read(before.value)
-            continue
-        points[name] = _computed(connection, study, name)
-        connection.execute(delete(table).where(*rows_of_study, table.cell == list(cell.key)))
-        values = {"cell": list(cell.key), "fingerprint": fingerprint, "value": _as_json(points[name])}
-        connection.execute(insert(table).values(study_id=study.id, name=NAME, **values))
-    connection.commit()
+    present = _cells(study, names)
+    for function in ("pg_try_advisory_xact_lock", "pg_advisory_xact_lock"):
+        lock = text(f"select {function}(hashtext('xray points at home'), hashtext(:name))")
+        for cell in present:
+            (name,) = cell.key
+            if name in points:
+                continue
+            if connection.scalar(lock, {"name": f"{study.id}/{name}"}) is not False:
+                points[name] = _point(connection, study, cell)
+            connection.commit()
     return points
 
 
-def _cells(study: StoredStudy, names: Collection[str]) -> Iterator[Cell]:
-    for name in study.configurations:
-        uses = cells.home_scores(study, name)
-        if name in names and uses:
-            yield Cell((name,), uses, (cells.home(study, name),))
+def _point(connection: Connection, study: StoredStudy, cell: Cell) -> Youden:
+    """The points that are stored, or computed and stored now."""
+    table = PartialResult
+    own = (table.study_id == study.id, table.name == NAME, table.cell == list(cell.key))
+    before = connection.execute(select(table.fingerprint, table.value).where(*own)).one_or_none()
+    fingerprint = _fingerprint(study, cell)
+    if before is not None and before.fingerprint == fingerprint:
+        return _read(before.value)
+    point = _computed(connection, study, cell)
+    connection.execute(delete(table).where(*own))
+    values = {"cell": list(cell.key), "fingerprint": fingerprint, "value": _as_json(point)}
+    connection.execute(insert(table).values(study_id=study.id, name=NAME, **values))
+    return point
 
 
-def _computed(connection: Connection, study: StoredStudy, name: str) -> Youden:
+def _fingerprint(study: StoredStudy, cell: Cell) -> str:
+    return cell_fingerprint(study, [NAME, code_hash("xray.analyses.points")], cell)
+
+
+def _cells(study: StoredStudy, names: Collection[str]) -> list[Cell]:
+    return [
+        Cell((name,), uses, (cells.home(study, name),))
+        for name in study.configurations
+        if name in names and (uses := cells.home_scores(study, name))
+    ]
+
+
+def _computed(connection: Connection, study: StoredStudy, cell: Cell) -> Youden:
+    (name,) = cell.key
     tests = [
         load_test(connection, study, dataset, study.scored(dataset, name))
         for dataset in cells.home(study, name)

@@ -3,23 +3,31 @@ interpreter's lock; figures, which are drawn in Python, in processes.
 """
 
 import multiprocessing
+import os
+import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from itertools import chain
 from typing import Any, Final, TypeVar
 
+from db.ties import end_with_parent
 from xray.cores import cores
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 _FORKED: Final[dict[str, tuple[Callable[[Any], Any], Sequence[Any]]]] = {}
 """What forked processes find in their copy of the memory: functions and items need not be pickled, only results."""
+_beside: int = 1
+"""How many processes share the cores with this one, which counts."""
 
 
 def side_by_side(function: Callable[..., Result], items: Iterable[tuple[object, ...]]) -> list[Result]:
-    """function(*item) of each item, in their order, a thread for each core."""
-    with ThreadPoolExecutor(cores()) as pool:
+    """function(*item) of each item, in their order, a thread for each core that is ours."""
+    threads = max(1, cores() // _beside)
+    if threads == 1:
+        return [function(*item) for item in items]
+    with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda item: function(*item), items))
 
 
@@ -34,7 +42,7 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> I
     """function(item) of each item, in their order, a forked process for each core; results must be picklable.
 
     Only for programs that have no other thread: a lock that one holds stays locked in the copy. One after the other where
-    processes are not forked safely (not on Linux), or there is one core or item.
+    processes are not forked safely (not on Linux), or there is one core or item. They end with this one, and by Ctrl-C.
     """
     if min(cores(), len(items)) < 2 or sys.platform != "linux":
         yield from map(function, items)
@@ -42,10 +50,20 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> I
     name = f"{id(items)}"
     _FORKED[name] = function, items
     try:
-        with ProcessPoolExecutor(cores(), mp_context=multiprocessing.get_context("fork")) as pool:
+        n, fork = min(cores(), len(items)), multiprocessing.get_context("fork")
+        with ProcessPoolExecutor(n, fork, _begin, (os.getpid(), n)) as pool:
             yield from pool.map(_forked, [name] * len(items), range(len(items)))
     finally:
         del _FORKED[name]
+
+
+def _begin(parent: int, n: int) -> None:
+    """What a forked process does first. n: how many there are."""
+    global _beside
+    _beside = n
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+    if not end_with_parent(parent, signal.SIGKILL):
+        os._exit(1)
 
 
 def _forked(name: str, index: int) -> Any:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from xray.analyses.parallel import side_by_side
 from xray.analyses.stored import TestSet
 from xray.stats.bootstrap import BootstrapAuc, Draws, bootstrap_auc, joined, separate
+from xray.stats.estimates import codes_of
 
 REPLICATES: Final = 1000
 SEED: Final = 0
@@ -51,8 +52,10 @@ def replicates(test: TestSet, groups: Iterable[Group]) -> dict[Group, Replicates
 
 
 def has_repeated_patients(test: TestSet) -> bool:
-    """Whether some patient of the cohort has several images."""
-    return bool(np.unique(test.cohort.patients).size < test.cohort.patients.size)
+    """Whether some patient of the cohort has several images. Cached in `test`."""
+    if "repeated" not in test.cache:
+        test.cache["repeated"] = bool((np.bincount(codes_of(test.cohort.patients)) > 1).any())
+    return bool(test.cache["repeated"])
 
 
 def repeated_patients(test: TestSet) -> NDArray[np.int64] | None:

@@ -1,29 +1,37 @@
 """Brings result tables up to date: computes the cells that are stale, and leaves the others.
 
 Stale is what was computed of other evaluations, or by other code. One test cohort is in memory at a time; of the others,
-as much as analyses need that compare cohorts.
+as much as analyses need that compare cohorts. A program with no other thread may have parts of it computed by processes side
+by side, each with a test cohort of its own (docs/decisions/0059).
 """
 
 import importlib
+import logging
 import pkgutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager, suppress
 from dataclasses import replace
-from typing import Final
+from typing import Final, NamedTuple
 
-from sqlalchemy import Connection, Engine, text
+from sqlalchemy import Connection, Engine, create_engine, text
+from sqlalchemy.pool import NullPool
 
 import xray.analyses
 from db.logs import about
 from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.current import stored_cells
-from xray.analyses.steps import Storing, compute_stale, compute_within
+from xray.analyses.parallel import in_processes
+from xray.analyses.parts import Part, divided, to_compute
+from xray.analyses.steps import Storing, compute_stale, compute_within, tell
 from xray.analyses.stored import load_study
-from xray.analyses.work import PartialWork, Work
+from xray.analyses.work import Within, Work
 from xray.errors import AnalysisError
 from xray.names import unknown
+
+_log = logging.getLogger(__name__)
 
 
 def _registered() -> tuple[Analysis, ...]:
@@ -67,21 +75,29 @@ def run_all(engine: Engine, study_name: str) -> dict[str, bool]:
     return run(engine, study_name, ANALYSES)
 
 
-def run(engine: Engine, study_name: str, analyses: Sequence[Analysis]) -> dict[str, bool]:
+def run(
+    engine: Engine, study_name: str, analyses: Sequence[Analysis], in_parts: bool = False
+) -> dict[str, bool]:
     """As `run_all`, of some analyses; the log says what is computed.
 
-    What a test cohort adds is stored when it is ready, while the next is computed, so that what was done before an error
-    or a kill is kept. Where an analysis fails, the others are computed, and then its error is raised.
+    in_parts: whether processes may compute, one for each core, where there is much to do: only for programs with no other
+    thread. What a test cohort adds is stored when it is ready, while the next is computed, so that what was done before an
+    error or a kill is kept. Where an analysis fails, the others are computed, and then its error is raised.
     """
-    with about(study=study_name), engine.connect() as connection, _locked(connection, study_name):
-        study = load_study(connection, study_name)
-        stored = stored_cells(connection, study)
-        works = [Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in analyses]
-        stale = [work for work in works if work.is_stale]
-        if stale:
-            with _storing(engine) as storing:
-                compute_stale(connection, study, stale, storing)
-    return {work.analysis.name: work in stale for work in works}
+    with about(study=study_name), engine.connect() as connection:
+        computed = _compute_parts(connection, study_name, analyses) if in_parts else frozenset[str]()
+        with _locked(connection, _Lock("analyses", study_name)):
+            study = load_study(connection, study_name)
+            stored = stored_cells(connection, study)
+            works = [
+                Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in analyses
+            ]
+            stale = [work for work in works if work.is_stale]
+            if stale:
+                with _storing(engine) as storing:
+                    compute_stale(connection, study, stale, storing, computed)
+    names = computed.union(work.analysis.name for work in stale)
+    return {analysis.name: analysis.name in names for analysis in analyses}
 
 
 def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]:
@@ -89,25 +105,8 @@ def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]
 
     `run_all` has to follow: it computes what is of the whole study, and what p values are adjusted with.
     """
-    with (
-        about(study=study_name, dataset=dataset),
-        engine.connect() as connection,
-        _locked(connection, study_name, dataset),
-    ):
-        study = load_study(connection, study_name)
-        stored = stored_cells(connection, study)
-        parts: list[Work | PartialWork] = []
-        for analysis in ANALYSES:
-            present = stored.get(analysis.name, {})
-            if analysis.partial is None:
-                parts.append(Work(connection, study, analysis, present, dataset))
-            elif Work(connection, study, analysis, present).is_stale:
-                parts.append(PartialWork(connection, study, analysis, analysis.partial, dataset))
-        stale = [part for part in parts if part.is_stale]
-        if stale:
-            with _storing(engine) as storing:
-                compute_within(connection, study, stale, dataset, storing)
-    names = {part.analysis.name for part in stale}
+    with about(dataset=dataset):
+        names = _compute(engine, study_name, ANALYSES, lambda work: work.keys(dataset), dataset)
     return {analysis.name: analysis.name in names for analysis in ANALYSES}
 
 
@@ -115,11 +114,60 @@ def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
     """The test datasets of a study, of whose cells any may be stale; none where all results are current."""
     with engine.connect() as connection:
         study = load_study(connection, study_name)
-        stored = stored_cells(connection, study)
-        works = [Work(connection, study, analysis, stored.get(analysis.name, {})) for analysis in ANALYSES]
-        keys = {key for work in works if work.is_stale for key in work.stale}
-        whole = any(work.analysis.partial is not None for work in works if work.is_stale)
-        return [dataset for dataset in study.cohorts if whole or any(key[:1] == (dataset,) for key in keys)]
+        works = to_compute(connection, study, ANALYSES, stored_cells(connection, study))
+        return [dataset for dataset in study.cohorts if any(work.keys(dataset) for work in works)]
+
+
+def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[Analysis]) -> frozenset[str]:
+    """Have processes compute what is stale, if it is much, and nobody else so at that time; the analyses that it was of.
+
+    What they leave, and what fails there, is left for a run over the whole study, which says why.
+    """
+    url = connection.engine.url
+
+    def compute(part: Part) -> bool:
+        with suppress(Exception):  # whatever it is: the run over the whole study meets it again
+            own = create_engine(url, poolclass=NullPool)
+            _compute(own, study_name, analyses, part.of, part.title, part.keys)
+            return True
+        return False
+
+    with _locked(connection, _Lock("parts", study_name)):
+        study = load_study(connection, study_name)
+        works = to_compute(connection, study, analyses, stored_cells(connection, study))
+        parts = divided(connection, study, works)
+        connection.commit()
+        if not parts:
+            return frozenset()
+        for work in works:
+            tell(work)
+        with suppress(BrokenProcessPool):  # one was killed: what it has not stored is stale still
+            for part, is_stored in zip(parts, in_processes(compute, parts), strict=True):
+                if is_stored:
+                    _log.info("computed %s", part.title)
+        return frozenset(work.analysis.name for work in works)
+
+
+def _compute(
+    engine: Engine,
+    study_name: str,
+    analyses: Sequence[Analysis],
+    within: Within,
+    part: str,
+    logged: Collection[str] = (),
+) -> frozenset[str]:
+    """Compute a part of what is stale, while others compute others; the analyses that it was of.
+
+    logged: as of `compute_stale`.
+    """
+    locks = _Lock("analyses", study_name, shared=True), _Lock("part", f"{study_name}/{part}")
+    with about(study=study_name), engine.connect() as connection, _locked(connection, *locks):
+        study = load_study(connection, study_name)
+        stale = to_compute(connection, study, analyses, stored_cells(connection, study), within)
+        if stale:
+            with _storing(engine) as storing:
+                compute_within(connection, study, stale, storing, logged)
+    return frozenset(work.analysis.name for work in stale)
 
 
 @contextmanager
@@ -128,20 +176,29 @@ def _storing(engine: Engine) -> Iterator[Storing]:
         yield Storing(connection, thread)
 
 
+class _Lock(NamedTuple):
+    """A lock of the database: of what kind, of which study or part of one, and whether others may have it too."""
+
+    kind: str
+    name: str
+    shared: bool = False
+
+
 @contextmanager
-def _locked(connection: Connection, study: str, dataset: str | None = None) -> Iterator[None]:
-    """Alone with the results of a study, or, with others who have other cohorts, with those of one test cohort."""
-    names = {"s": study, "d": f"{study}/{dataset}"}
-    whole = "(hashtext('xray analyses'), hashtext(:s))"
-    part = "(hashtext('xray cohorts'), hashtext(:d))"
-    locks = [f"_shared{whole}", part] if dataset is not None else [whole]
+def _locked(connection: Connection, *locks: _Lock) -> Iterator[None]:
+    """Wait for these locks, one after the other, and have them."""
     for lock in locks:
-        connection.execute(text(f"select pg_advisory_lock{lock}"), names)
+        _call(connection, f"pg_advisory_lock{'_shared' * lock.shared}", lock)
     connection.commit()
     try:
         yield
     finally:
         connection.rollback()
         for lock in locks:
-            connection.execute(text(f"select pg_advisory_unlock{lock}"), names)
+            _call(connection, f"pg_advisory_unlock{'_shared' * lock.shared}", lock)
         connection.commit()
+
+
+def _call(connection: Connection, function: str, lock: _Lock) -> None:
+    names = {"kind": f"xray {lock.kind}", "name": lock.name}
+    connection.execute(text(f"select {function}(hashtext(:kind), hashtext(:name))"), names)

@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, replace
 from typing import Any
@@ -15,6 +15,12 @@ from xray.analyses.stored import StoredStudy, TestSet, Whole, check_columns, loa
 from xray.analyses.work import PartialWork, Work
 
 _log = logging.getLogger(__name__)
+
+
+def tell(work: Work | PartialWork) -> None:
+    """Have the log say what is computed of an analysis."""
+    part = f", {len(work.stale)} of {len(work.cells)} cells" if len(work.stale) < len(work.cells) else ""
+    _log.info("computing %s%s", work.analysis.name, part)
 
 
 @dataclass(frozen=True)
@@ -34,16 +40,23 @@ class Storing:
 
 
 def compute_stale(
-    connection: Connection, study: StoredStudy, works: Sequence[Work], storing: Storing
+    connection: Connection,
+    study: StoredStudy,
+    works: Sequence[Work],
+    storing: Storing,
+    logged: Collection[str],
 ) -> None:
-    """Compute and store the stale cells of some analyses. Raises the first error that one of them met."""
+    """Compute and store the stale cells of some analyses. Raises the first error that one of them met.
+
+    logged: names of those of which the log says already that they are computed.
+    """
     joins = [
         (work, PartialWork(connection, study, work.analysis, work.analysis.partial))
         for work in works
         if work.analysis.partial is not None
     ]
     alone = [work for work in works if work.analysis.partial is None]
-    steps = _begun(connection, study, [*alone, *(partial for _, partial in joins)], storing)
+    steps = _begun(connection, study, [*alone, *(partial for _, partial in joins)], storing, logged)
     for dataset in study.cohorts:
         steps.of_cohort(dataset)
     steps.of_several()
@@ -55,26 +68,32 @@ def compute_stale(
 def compute_within(
     connection: Connection,
     study: StoredStudy,
-    parts: Sequence[Work | PartialWork],
-    dataset: str,
+    works: Sequence[Work | PartialWork],
     storing: Storing,
+    logged: Collection[str],
 ) -> None:
-    """Compute and store the stale cells of one test cohort. Raises the first error that an analysis met."""
-    steps = _begun(connection, study, parts, storing)
-    steps.of_cohort(dataset)
+    """Compute and store the stale cells of a part of the study. Raises the first error that an analysis met.
+
+    logged: as of `compute_stale`.
+    """
+    steps = _begun(connection, study, works, storing, logged)
+    for dataset in study.cohorts:
+        steps.of_cohort(dataset)
+    steps.of_several()
     steps.finish()
 
 
 def _begun(
     connection: Connection,
     study: StoredStudy,
-    parts: Sequence[Work | PartialWork],
+    works: Sequence[Work | PartialWork],
     storing: Storing,
+    logged: Collection[str],
 ) -> "_Steps":
-    check_columns(connection, study, {column for work in parts for column in work.analysis.columns})
-    at_home = {name for work in parts if work.unit.at_home for name in _names(study, work)}
+    check_columns(connection, study, {column for work in works for column in work.analysis.columns})
+    at_home = {name for work in works if work.unit.at_home for name in _names(study, work)}
     study = replace(study, whole=Whole(points_at_home(connection, study, at_home)))
-    return _Steps(connection, study, parts, storing)
+    return _Steps(connection, study, works, storing, logged)
 
 
 def _names(study: StoredStudy, work: Work | PartialWork) -> set[str]:
@@ -93,11 +112,12 @@ class _Steps:
         study: StoredStudy,
         works: Sequence[Work | PartialWork],
         storing: Storing,
+        logged: Collection[str],
     ) -> None:
         self._connection, self._study, self._storing = connection, study, storing
         self._works = works
         self._prepared: dict[str, tuple[Any, ...]] = {}
-        self._begun: set[str] = set()
+        self._logged = set(logged)
         self._several: list[TestSet] = []
         self._stored: list[tuple[Work | PartialWork, Future[None]]] = []
         self._errors: dict[str, Exception] = {}
@@ -184,12 +204,9 @@ class _Steps:
 
     def _log(self, work: Work | PartialWork) -> None:
         name = work.analysis.name
-        if work.stale and name not in self._begun:
-            self._begun.add(name)
-            part = (
-                f", {len(work.stale)} of {len(work.cells)} cells" if len(work.stale) < len(work.cells) else ""
-            )
-            _log.info("computing %s%s", name, part)
+        if work.stale and name not in self._logged:
+            self._logged.add(name)
+            tell(work)
 
     def _preparation(self, work: Work | PartialWork) -> tuple[Any, ...]:
         """What the analysis prepares, once for all steps."""

@@ -15,6 +15,7 @@ from scipy.special import expit, logit
 from db.results import Synthesis as Row
 from xray.analyses import cells
 from xray.analyses.analysis import Partial, Stored, analysis
+from xray.analyses.calibration import line_of
 from xray.analyses.cells import Key
 from xray.analyses.declared import Declared, declared_points, declared_state
 from xray.analyses.parallel import side_by_side
@@ -24,7 +25,6 @@ from xray.analyses.rows import number
 from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts.part import Part, plain
 from xray.report.words import number as shown
-from xray.stats.calibration import calibration_line
 from xray.stats.clustered import clustered_auc_interval
 from xray.stats.delong import auc_interval
 from xray.stats.estimates import FloatArray
@@ -184,7 +184,7 @@ def _measures(test: TestSet, name: str, task: int, threshold: float) -> dict[str
     calls = score >= threshold
     for measure, among, hit in (("sensitivity", label == 1, calls), ("specificity", label == 0, ~calls)):
         measures[measure] = (np.nan, np.nan) if np.isnan(threshold) else _share(among, among & hit, patients)
-    line = calibration_line(label, np.clip(expit(score), 1e-15, 1 - 1e-15), patients if repeated else None)
+    line = line_of(test, name, task)
     measures["calibration slope"] = (float(line.coefficients[1]), float(np.sqrt(line.covariance[1, 1])))
     observed = share_by_patient(np.ones(len(label), bool), label == 1, patients)
     expected = float(expit(score).mean())

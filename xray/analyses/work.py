@@ -1,13 +1,13 @@
 """What of one analysis is stale, and how its rows are stored: cell by cell, each whole or not at all.
 
-Several processes may compute one study, a test cohort each (`within`). What they store is right but for what is of the whole
+Several processes may compute one study, some cells each (`within`). What they store is right but for what is of the whole
 study: p values that are adjusted together, places of other cells, and cells that are gone. So a cell of an analysis with
 such p values is marked as unfinished, and stale, until a run over the whole study has adjusted them.
 """
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, TypeAlias
 
 from sqlalchemy import Connection, bindparam, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -27,8 +27,8 @@ UNFINISHED: Final = "unfinished "
 class Stale:
     """Cells of one analysis as they should be, and which of them are stored otherwise.
 
-    unit: how they fall apart. present: cell → the fingerprint that is stored. within: the test cohort that alone is looked
-    after; others are somebody else's, and what is of the whole study is left.
+    unit: how they fall apart. present: cell → the fingerprint that is stored. within: which of the stale cells alone are
+    looked after; others are somebody else's, and what is of the whole study is left.
     """
 
     def __init__(
@@ -38,7 +38,7 @@ class Stale:
         analysis: Analysis,
         unit: Unit,
         present: Mapping[Key, str],
-        within: str | None,
+        within: "Within | None",
     ) -> None:
         self.analysis, self.unit, self._study, self._within = analysis, unit, study, within
         self.cells = {cell.key: cell for cell in unit.of(study)}
@@ -48,7 +48,7 @@ class Stale:
         self._surplus = [key for key in present if key not in self.cells]
         self._unfinished = [key for key, stored in present.items() if stored.startswith(UNFINISHED)]
         if within is not None:
-            self.stale = self.keys(within)
+            self.stale = within(self)
             self._surplus, self._unfinished = [], []
 
     @property
@@ -66,6 +66,10 @@ class Stale:
         return {evaluation for key in keys for evaluation in self.cells[key].uses}
 
 
+Within: TypeAlias = Callable[[Stale], list[Key]]
+"""Some of the stale cells of an analysis."""
+
+
 class Work(Stale):
     """The rows of one analysis of a study."""
 
@@ -75,7 +79,7 @@ class Work(Stale):
         study: StoredStudy,
         analysis: Analysis,
         stored: Mapping[Key, StoredCell],
-        within: str | None = None,
+        within: "Within | None" = None,
     ) -> None:
         present = {key: cell.fingerprint for key, cell in stored.items()}
         super().__init__(connection, study, analysis, analysis.unit, present, within)
@@ -182,7 +186,7 @@ class PartialWork(Stale):
         study: StoredStudy,
         analysis: Analysis,
         partial: Partial,
-        within: str | None = None,
+        within: "Within | None" = None,
     ) -> None:
         table = tables.PartialResult
         statement = select(table.cell, table.fingerprint, table.value)

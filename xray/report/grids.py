@@ -2,6 +2,7 @@
 
 from collections.abc import Hashable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Final
 
 import pandas as pd
@@ -97,7 +98,7 @@ class Grid:
         """The warning of each cell that has a value; None where it has no warning."""
         return [cell.warning for cell in self.cells.values() if cell.value is not None]
 
-    @property
+    @cached_property
     def valued(self) -> tuple[str, ...]:
         """The tasks with a value anywhere; all, where none has one."""
         with_value = {task for (task, _, _), cell in self.cells.items() if cell.value is not None}

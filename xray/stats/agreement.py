@@ -146,7 +146,8 @@ def kappa_inflation(first: Numbers, second: Numbers, patients: NDArray[np.generi
     of_first, of_second = np.array([1, 1, 0, 0]), np.array([1, 0, 1, 0])
     inflation = []
     for cells in cells_of_patients(first, second, patients):
-        a, b, c, _ = cells.sum(axis=0) / max(int(cells.sum()), 1)
+        totals = _totals(cells)
+        a, b, c, _ = totals / max(int(totals.sum()), 1)
         p, q = a + b, a + c
         chance = p + q - 2 * p * q
         disagreement_ratio = (b + c) / chance if chance > 0 else 1.0
@@ -161,7 +162,7 @@ def inflation_of(cells: IntArray, influence: FloatArray) -> float:
     cells: as of `cells_of_patients`. influence: (4,), of an image in each. Where no image has any, and where all are one
     patient's, Kish's Σ n_p² / Σ n_p.
     """
-    totals, (units, images) = cells.sum(axis=0), _square_of_sums(cells, np.ones(4))
+    totals, (units, images) = _totals(cells), _square_of_sums(cells, np.ones(4))
     n = max(int(totals.sum()), 1)
     if images <= n:  # one each
         return 1.0
@@ -201,6 +202,16 @@ def _cells(first: FloatArray, second: FloatArray, code: IntArray, n: int) -> Int
                 return cells
             cells[code[i], int(3 - 2 * one - two)] += 1
     return cells
+
+
+@compiled
+def _totals(cells: IntArray) -> IntArray:
+    """Sums over patients, (4,): of rows this short numpy takes five times as long."""
+    totals = np.zeros(4, dtype=np.int64)
+    for unit in range(len(cells)):
+        for k in range(4):
+            totals[k] += cells[unit, k]
+    return totals
 
 
 @compiled

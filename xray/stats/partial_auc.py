@@ -14,11 +14,12 @@ from xray.stats.estimates import (
     FloatArray,
     Numbers,
     check_level,
+    codes_of,
     reshaped,
     undefined,
 )
 from xray.stats.intervals import wilson
-from xray.stats.placements import as_columns, as_table
+from xray.stats.placements import as_columns, as_table, placements
 from xray.stats.roc import auc
 
 FEW: Final = 5
@@ -56,15 +57,15 @@ def partial_auc(
         y, s = label[:, column].astype(np.float64), table[:, column].astype(np.float64)
         scored = ~np.isnan(y) & ~np.isnan(s)
         y, s = y[scored], s[scored]
-        unit = np.arange(y.size) if units is None else np.asarray(units)[scored]
         area, influences = _area(y, s, most)
         scale = 2 * (most - most**2 / 2)
         value[column] = 0.5 + (area - most**2 / 2) / scale
-        counts = [np.unique(unit[y == kind]).size for kind in (1, 0)]
+        unit = np.arange(y.size) if units is None else codes_of(np.asarray(units)[scored])
+        counts = [int(np.count_nonzero(np.bincount(unit[y == kind]))) for kind in (1, 0)]
         if min(counts) < 2:
             reason[column] = FEW_POSITIVES if counts[0] < 2 else FEW_NEGATIVES
             continue
-        summed = np.bincount(np.unique(unit, return_inverse=True)[1], influences)
+        summed = np.bincount(unit, influences)
         fewest = min(counts)
         error = float(np.sqrt(summed @ summed * fewest / (fewest - 1)))
         bounds = np.array(_bounds(min(area / most, 1.0), error / most, fewest, level)) * most
@@ -76,32 +77,34 @@ def partial_auc(
 
 def _area(y: FloatArray, s: FloatArray, most: float) -> tuple[float, FloatArray]:
     """The area over [0, most], and how far each image moves it (divided by the number of its class; sums to 0)."""
-    positive, negative = s[y == 1], np.sort(s[y == 0])
-    n_neg = negative.size
-    above = (n_neg - np.searchsorted(negative, positive, side="right")) / n_neg
-    at_least = (n_neg - np.searchsorted(negative, positive, side="left")) / n_neg
+    is_positive, scores = y == 1, s[y == 0]
+    positive, n_neg = s[is_positive], scores.size
+    order = np.argsort(positive)
+    ranked = positive[order]
+    twice, below, upto = placements(ranked, scores)
+    above, at_least = (n_neg - upto) / n_neg, (n_neg - below) / n_neg
     width = at_least - above
     inside = np.clip(most - above, 0, None)
     ramp = np.divide(inside**2, 2 * width, out=np.zeros_like(width), where=width > 0)
     part = np.where(most >= at_least, most - (above + at_least) / 2, ramp)
     area = float(part.mean())
-    influences = np.empty(y.size)
-    influences[y == 1] = (part - area) / positive.size
+    influences, of_positives = np.empty(y.size), np.empty(positive.size)
+    of_positives[order] = (part - area) / positive.size
+    influences[is_positive] = of_positives
     # a negative that scores higher than a positive, or as high, takes that from it while the rate is below `most`
     full = most >= at_least
     share = np.divide(inside, width, out=np.zeros_like(width), where=width > 0)
     by_above = np.where(full, 0.5, np.where(width > 0, share - share**2 / 2, (inside > 0).astype(float)))
     by_tie = np.where(full, 0.5, share**2 / 2)
-    order = np.argsort(positive)
-    ranked, by_above, by_tie = positive[order], by_above[order], by_tie[order]
-    below_or_at = np.concatenate([[0.0], np.cumsum(by_tie)])
-    below = np.concatenate([[0.0], np.cumsum(by_above)])
-    scores = s[y == 0]
-    losses = (
-        below_or_at[np.searchsorted(ranked, scores, side="right")]
-        + below[np.searchsorted(ranked, scores, side="left")]
-    ) / positive.size
-    influences[y == 0] = -(losses - losses.mean()) / n_neg
+    tie_losses = np.concatenate([[0.0], np.cumsum(by_tie)])
+    above_losses = np.concatenate([[0.0], np.cumsum(by_above)])
+    if (below < upto).any():  # a tie, which a negative's place does not tell from one positive more below it
+        lower, higher = (np.searchsorted(ranked, scores, side=side) for side in ("left", "right"))
+        losses = tie_losses[higher] + above_losses[lower]
+    else:
+        losses = (tie_losses + above_losses)[twice // 2]
+    losses = losses / positive.size
+    influences[~is_positive] = -(losses - losses.mean()) / n_neg
     return area, influences
 
 

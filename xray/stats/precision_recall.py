@@ -17,6 +17,7 @@ from xray.stats.estimates import (
     FloatArray,
     Numbers,
     check_level,
+    codes_of,
     reshaped,
     undefined,
 )
@@ -58,9 +59,9 @@ def average_precision_interval(
             label[scored, column] == 1,
         )
         if patients is not None:
-            _, index = np.unique(patients[scored], return_inverse=True)
-            influences = np.bincount(index, influences).astype(np.float64)
-            units[column] = np.unique(index[positive]).size
+            code = codes_of(patients[scored])
+            influences = np.bincount(code, influences).astype(np.float64)
+            units[column] = np.count_nonzero(np.bincount(code[positive]))
         variance[column] = influences @ influences
     few_patients = (reason == DEFINED) & (units < 2)
     reason[few_patients], variance[few_patients] = FEW_PATIENTS, np.nan

@@ -1,0 +1,89 @@
+"""Parts of what is to be computed of a study, for processes side by side: of one test cohort each, or cells of several."""
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from sqlalchemy import Connection, select
+
+from db.schema import Cohort, ImageList
+from xray.analyses.analysis import Analysis
+from xray.analyses.cells import Key
+from xray.analyses.current import StoredCell
+from xray.analyses.stored import StoredStudy
+from xray.analyses.work import PartialWork, Stale, Within, Work
+from xray.cores import cores
+
+ENOUGH: Final = 20e6
+"""Scores, as often as they are used: below that, about a second's work, processes cost more than they gain."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """Analysis → stale cells of it. title: which part of the study. scores: how many they come from, as often as used."""
+
+    title: str
+    keys: Mapping[str, Collection[Key]]
+    scores: int
+
+    def of(self, work: Stale) -> list[Key]:
+        """The stale cells of one analysis that are of this part."""
+        keys = self.keys.get(work.analysis.name, ())
+        return [key for key in work.stale if key in keys]
+
+
+def to_compute(
+    connection: Connection,
+    study: StoredStudy,
+    analyses: Sequence[Analysis],
+    stored: Mapping[str, Mapping[Key, StoredCell]],
+    within: Within | None = None,
+) -> list[Work | PartialWork]:
+    """What is stale of these analyses: rows, or where these are put together from values, those."""
+    works: list[Work | PartialWork] = []
+    for analysis in analyses:
+        present = stored.get(analysis.name, {})
+        if analysis.partial is None:
+            works.append(Work(connection, study, analysis, present, within))
+        elif Work(connection, study, analysis, present).is_stale:
+            works.append(PartialWork(connection, study, analysis, analysis.partial, within))
+    return [work for work in works if work.stale]
+
+
+def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | PartialWork]) -> list[Part]:
+    """All stale cells in parts, the largest first; none where it is not worth it."""
+    n_images = _images(connection, study)
+
+    def of(title: str, several: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
+        scores = sum(
+            n_images[evaluation.cohort_id] * len(study.findings)
+            for work, keys in several.items()
+            for key in keys
+            for evaluation in work.cells[key].uses
+        )
+        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in several.items()}, scores)
+
+    parts = [
+        *(of(dataset, {work: work.keys(dataset) for work in works}) for dataset in study.cohorts),
+        *(of(title, share) for title, share in _shares(works)),
+    ]
+    parts = [part for part in parts if part.scores]
+    worth = len(parts) > 1 and sum(part.scores for part in parts) >= ENOUGH
+    return sorted(parts, key=lambda part: -part.scores) if worth else []
+
+
+def _shares(
+    works: Sequence[Work | PartialWork],
+) -> Iterator[tuple[str, dict[Work | PartialWork, Sequence[Key]]]]:
+    """What is of several test cohorts, in as many shares as there are cores; each reads the scores once for its cells."""
+    n = cores()
+    for share in range(n):
+        cells = {work: keys[share::n] for work in works if (keys := work.keys(None))}
+        yield f"several, {share + 1} of {n}", {work: keys for work, keys in cells.items() if keys}
+
+
+def _images(connection: Connection, study: StoredStudy) -> dict[int, int]:
+    """Test cohort → how many images it has."""
+    statement = select(Cohort.id, ImageList.length).join(ImageList, ImageList.id == Cohort.image_list_id)
+    rows = connection.execute(statement.where(Cohort.id.in_(study.cohorts.values())))
+    return {row.id: row.length for row in rows}
