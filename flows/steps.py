@@ -236,13 +236,14 @@ def phantoms(study: Study | None) -> tasks.Phantoms | None:
 
 
 def analyse_study(study: str) -> dict[str, bool]:
-    """Bring every analysis of a study up to date, on a cluster by test cohort: name → whether it had to be computed."""
-    if not on_cluster():
-        return tasks.analyse(study)
+    """Bring every analysis of a study up to date: name → whether it had to be computed.
+
+    By test cohort, side by side, on a cluster; here where there is much to compute.
+    """
     from xray.analyses import run
 
     with storage() as databases:
-        cohorts = run.cohorts_to_compute(databases.engine(), study)
+        cohorts = run.cohorts_to_compute(databases.engine(), study, little=on_cluster())
     parts = run_each("analysing", tasks.analyse_cohort, [(study, dataset) for dataset in cohorts])
     (last,) = run_each("analysing the whole", tasks.analyse, [(study,)])
     return {name: computed or any(part[name] for part in parts) for name, computed in last.items()}

@@ -182,10 +182,11 @@ def analyse(study: str) -> dict[str, bool]:
 @task(name="analyse cohort", task_run_name="analyse {study} on {dataset}", **PATIENT)
 def analyse_cohort(study: str, dataset: str) -> dict[str, bool]:
     """Bring what of a study's results is of one test cohort up to date; `analyse` has to follow. name → whether computed."""
+    from xray.analyses.parallel import one_thread
     from xray.analyses.run import run_cohort
 
     tell_where()
-    with storage() as databases:
+    with storage() as databases, one_thread():
         return run_cohort(databases.engine(), study, dataset)
 
 

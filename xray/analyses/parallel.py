@@ -8,6 +8,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, Final, TypeVar
 
@@ -29,6 +30,17 @@ def side_by_side(function: Callable[..., Result], items: Iterable[tuple[object, 
         return [function(*item) for item in items]
     with ThreadPoolExecutor(threads) as pool:
         return list(pool.map(lambda item: function(*item), items))
+
+
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """Have this process compute on one thread: as many processes as there are cores work side by side."""
+    global _beside
+    before, _beside = _beside, cores()
+    try:
+        yield
+    finally:
+        _beside = before
 
 
 def flat_side_by_side(

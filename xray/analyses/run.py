@@ -110,11 +110,16 @@ def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]
     return {analysis.name: analysis.name in names for analysis in ANALYSES}
 
 
-def cohorts_to_compute(engine: Engine, study_name: str) -> list[str]:
-    """The test datasets of a study, of whose cells any may be stale; none where all results are current."""
+def cohorts_to_compute(engine: Engine, study_name: str, little: bool = True) -> list[str]:
+    """The test datasets of a study, of whose cells any are stale, for processes side by side; none where all are current.
+
+    little: also where so little is to be computed that processes of one machine cost more than they gain.
+    """
     with engine.connect() as connection:
         study = load_study(connection, study_name)
         works = to_compute(connection, study, ANALYSES, stored_cells(connection, study))
+        if not little and not divided(connection, study, works):
+            return []
         return [dataset for dataset in study.cohorts if any(work.keys(dataset) for work in works)]
 
 
