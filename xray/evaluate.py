@@ -22,8 +22,9 @@ from xray.analyses.run import ANALYSES, run
 from xray.analyses.shown import drawn_in_processes
 from xray.data.cohorts import freeze
 from xray.data.mapping.model import Mapping as Words
+from xray.data.named_cohorts import find_cohort
 from xray.data.operating_points import declare
-from xray.data.prediction_files import Imported, find_cohort, import_predictions
+from xray.data.prediction_files import Imported, import_predictions
 from xray.data.prepare import register_request
 from xray.data.protocol import load_protocol
 from xray.data.quarantine import describe

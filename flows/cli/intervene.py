@@ -140,7 +140,7 @@ def add(
     from flows.platform import storage
     from xray.data.intervention_files import add_intervention
     from xray.data.mapping.model import read_mapping
-    from xray.data.prediction_files import Manner
+    from xray.data.score_files import Manner
 
     with storage() as databases:
         engine = databases.engine()

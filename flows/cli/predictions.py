@@ -109,7 +109,8 @@ def import_(
     from flows.platform import storage
     from xray.data import operating_points
     from xray.data.mapping.model import read_mapping
-    from xray.data.prediction_files import find_cohort, import_predictions
+    from xray.data.named_cohorts import find_cohort
+    from xray.data.prediction_files import import_predictions
     from xray.errors import PredictionsError
     from xray.findings import declare
 
@@ -175,8 +176,8 @@ def export(
     is empty.
     """
     from flows.platform import storage
+    from xray.data.named_cohorts import find_cohort
     from xray.data.prediction_export import exported, write_csv, write_parquet
-    from xray.data.prediction_files import find_cohort
     from xray.durable import replaced
 
     with storage() as databases, databases.engine().begin() as connection:

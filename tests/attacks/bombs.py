@@ -336,7 +336,7 @@ BOMBS: dict[str, tuple[str, Callable[[Path], Path], str]] = {
 
 def open_file(kind: str, path: Path) -> str:
     """What is said of a file; of reports, why the first was set aside."""
-    from xray.data import prediction_files
+    from xray.data import score_files
     from xray.data.sources.csvfile import read_csv
     from xray.data.sources.openi import read_openi
     from xray.errors import XrayError
@@ -348,7 +348,7 @@ def open_file(kind: str, path: Path) -> str:
         elif kind == "table":
             read_csv(path)
         elif kind == "scores":
-            prediction_files._read(path)
+            score_files._read(path)
         else:
             return "; ".join(entry.reason for entry in read_openi(path, None).quarantine)
     except XrayError as error:
@@ -372,7 +372,7 @@ def main(folder: Path) -> None:
     import pyarrow.parquet  # noqa: F401
     import pydicom  # noqa: F401
 
-    import xray.data.prediction_files
+    import xray.data.score_files
     import xray.data.sources.openi
     import xray.pixels.decode  # noqa: F401
 

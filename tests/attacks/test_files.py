@@ -19,8 +19,8 @@ import pytest
 from tests.attacks.bombs import BOMBS, MIB, NAMES, looping, open_file, png
 from xray import csv_cells, limits
 from xray.data.cohort_files import read_cohort_file
-from xray.data.prediction_files import _read as read_scores
 from xray.data.protocol import load_protocol
+from xray.data.score_files import _read as read_scores
 from xray.data.sources.csvfile import read_csv
 from xray.data.sources.dicom import read_person
 from xray.data.sources.openi import read_openi

@@ -24,8 +24,9 @@ from flows.shown import _key as artifact_key
 from flows.steps import Name
 from xray.data.cohort_files import export_cohorts, import_cohorts
 from xray.data.foreign_models import check_foreign_name, say_trained_on
+from xray.data.named_cohorts import find_cohort
 from xray.data.prediction_export import exported, write_csv
-from xray.data.prediction_files import find_cohort, import_predictions
+from xray.data.prediction_files import import_predictions
 from xray.data.prepare import read_source, register_request
 from xray.data.protocol import load_protocol
 from xray.data.registered import read_named

@@ -16,7 +16,8 @@ from torch import nn
 from flows.cli import cli
 from tests.attacks.bombs import looping
 from xray.data.foreign_models import get_foreign
-from xray.data.prediction_files import find_cohort, import_predictions
+from xray.data.named_cohorts import find_cohort
+from xray.data.prediction_files import import_predictions
 from xray.data.prepare import prepare
 from xray.data.request import DatasetRequest, Phantom
 from xray.errors import XrayError

@@ -18,11 +18,12 @@ from tests.conftest import copy_template
 from xray.analyses.report import write_report
 from xray.analyses.run import run_all
 from xray.analyses.stored import load_study, load_tests
+from xray.data.named_cohorts import find_cohort
 from xray.data.phantom.generate import write_site
 from xray.data.phantom.sites import load_sites
 from xray.data.pictures import pixel_cache
 from xray.data.prediction_export import exported
-from xray.data.prediction_files import find_cohort, import_predictions
+from xray.data.prediction_files import import_predictions
 from xray.data.prepare import prepare
 from xray.data.registered import read_named
 from xray.learning.evaluate import evaluate

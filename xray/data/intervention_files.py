@@ -18,8 +18,9 @@ from xray.data.interventions import (
     put_intervention,
     stored_interventions,
 )
-from xray.data.prediction_files import Aligned, Cohort, Manner, aligned_scores
+from xray.data.named_cohorts import Cohort
 from xray.data.registered import dataset_id
+from xray.data.score_files import Aligned, Manner, aligned_scores
 from xray.data.score_origin import origin_of
 from xray.errors import PredictionsError
 from xray.names import unknown

@@ -88,7 +88,7 @@ def declared(connection: Connection, study_id: int, findings: Sequence[str]) -> 
 
 def threshold_logit(point: Mapping[str, Any]) -> float:
     """A declared threshold as a logit, as scores are stored."""
-    from xray.data.prediction_files import to_logits
+    from xray.data.score_files import to_logits
 
     value = np.array([point["threshold"]], dtype=np.float64)
     highest = _HIGHEST.get(point["kind"])

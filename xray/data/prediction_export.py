@@ -14,7 +14,8 @@ from db.findings import finding_ids, read_list
 from db.queries import query
 from db.store import read_logits
 from xray import csv_cells
-from xray.data.prediction_files import Cohort, Kind
+from xray.data.named_cohorts import Cohort
+from xray.data.prediction_files import Kind
 from xray.errors import DataError
 from xray.findings import standard
 

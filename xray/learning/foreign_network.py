@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from xray import limits
-from xray.data.prediction_files import LOGIT_OF_0, LOGIT_OF_1
+from xray.data.score_files import LOGIT_OF_0, LOGIT_OF_1
 from xray.data.score_tables import Scale, doubt
 from xray.errors import ForeignModelError
 from xray.learning.foreign_card import Card

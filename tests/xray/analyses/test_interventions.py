@@ -20,7 +20,7 @@ from xray.analyses.run import by_name, run
 from xray.analyses.stored import load_study, load_tests
 from xray.data.intervention_files import add_intervention
 from xray.data.interventions import Intervention, of_both, pictures_of, put_intervention
-from xray.data.prediction_files import Manner
+from xray.data.score_files import Manner
 from xray.errors import DataError, PredictionsError
 from xray.report.interventions import findings, sentence
 from xray.stats.comparisons import compare_paired

@@ -29,7 +29,7 @@ from xray.analyses.pipeline_plan import HEADER, _offers, image_list, plan
 from xray.analyses.run import by_name, run
 from xray.analyses.stored import load_study
 from xray.data.intervention_files import add_intervention
-from xray.data.prediction_files import Manner
+from xray.data.score_files import Manner
 from xray.errors import AnalysisError
 from xray.stats import reread_design
 from xray.stats.pipeline_update import Through, chances

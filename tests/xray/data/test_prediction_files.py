@@ -12,8 +12,10 @@ from scipy.special import expit
 from sqlalchemy import Engine, text
 
 from db.store import read_logits
+from xray.data.named_cohorts import find_cohort
 from xray.data.prediction_export import exported, write_csv, write_parquet
-from xray.data.prediction_files import LOGIT_OF_0, LOGIT_OF_1, find_cohort, import_predictions, to_logits
+from xray.data.prediction_files import import_predictions
+from xray.data.score_files import LOGIT_OF_0, LOGIT_OF_1, to_logits
 from xray.data.task_columns import task_columns
 from xray.errors import DataError, ForeignModelError, PredictionsError
 from xray.tasks import TASK_INDEX, TASKS
