@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import expit
 
 from db.results import Calibration
@@ -16,7 +17,7 @@ from xray.analyses.stored import StoredStudy, TestSet
 from xray.report.parts import operating
 from xray.report.parts.part import Part
 from xray.stats.calibration import binned, brier_of, calibration_line, curve_error, curve_of
-from xray.stats.estimates import IntArray, codes_of
+from xray.stats.estimates import codes_of
 from xray.stats.logistic import LogisticFit, quantile_of
 
 METHOD = "sigmoid of mean logits over seeds, 10 bins of equal mass, Cox's line by maximum likelihood, 95 %"
@@ -96,14 +97,15 @@ def line_of(test: TestSet, trained_on: str, task: int) -> LogisticFit:
 
 def _line(test: TestSet, trained_on: str, task: int) -> list[float]:
     """(intercept, slope, its lower and upper bound); NaN where the likelihood has no maximum."""
-    patients = repeated_patients(test)
     scored = ~np.isnan(test.cohort.labels[:, task]) & ~np.isnan(test.ensemble(trained_on)[:, task])
-    units = np.arange(scored.sum()) if patients is None else codes_of(patients[scored])
-    return _with_bounds(line_of(test, trained_on, task), units)
+    return _with_bounds(line_of(test, trained_on, task), scored, repeated_patients(test))
 
 
-def _with_bounds(line: LogisticFit, units: IntArray) -> list[float]:
-    """units: (n_images,) codes of the images' patients."""
+def _with_bounds(
+    line: LogisticFit, scored: NDArray[np.bool_], patients: NDArray[np.integer] | None
+) -> list[float]:
+    """scored: (n_images,) those that the line was fitted to. patients: (n_images,) codes; None: one image each."""
     intercept, slope = line.coefficients
+    units = np.arange(scored.sum()) if patients is None else codes_of(patients[scored])
     half_width = quantile_of(units) * np.sqrt(line.covariance[1, 1])
     return [float(value) for value in (intercept, slope, slope - half_width, slope + half_width)]

@@ -6,6 +6,7 @@ interval makes the results stale that were computed with it, and no others. Comm
 
 import ast
 import hashlib
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -23,7 +24,7 @@ def code_hash(module: str) -> str:
     """Hash of the code of `module` and of every module of both rooms that it imports."""
     digest = hashlib.sha256()
     for name in sorted(_imported(module)):
-        digest.update(f"{name}\n{_meaning(name)}\n".encode())
+        digest.update(f"{name}\n{_read(name).meaning}\n".encode())
     return digest.hexdigest()
 
 
@@ -32,32 +33,33 @@ def _imported(module: str) -> set[str]:
     reached = {module}
     waiting = [module]
     while waiting:
-        for name in _imports(waiting.pop()) - reached:
+        for name in _read(waiting.pop()).imports - reached:
             reached.add(name)
             waiting.append(name)
     return reached
 
 
+@dataclass(frozen=True)
+class _Module:
+    """What a module imports from both rooms; its syntax tree as text, without docstrings and what only a reader is shown."""
+
+    imports: frozenset[str]
+    meaning: str
+
+
 @cache
-def _imports(module: str) -> frozenset[str]:
-    names: set[str] = set()
-    for node in ast.walk(_tree(module)):
+def _read(module: str) -> _Module:
+    tree, names = _tree(module), set[str]()
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
-    return frozenset(n for n in names if n.startswith(ROOMS) and n not in APART and _source(n) is not None)
-
-
-@cache
-def _meaning(module: str) -> str:
-    """The module's syntax tree as text, without docstrings and without what only a reader is shown."""
-    tree = _tree(module)
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        elif isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
             node.body = [statement for statement in node.body if not _is_text(statement)] or [ast.Pass()]
-    return ast.dump(tree)
+    imports = (n for n in names if n.startswith(ROOMS) and n not in APART and _source(n) is not None)
+    return _Module(frozenset(imports), ast.dump(tree))
 
 
 def _is_text(node: ast.stmt) -> bool:

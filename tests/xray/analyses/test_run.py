@@ -126,12 +126,12 @@ def changed_source(monkeypatch, tmp_path):
         monkeypatch.setattr(
             code, "_source", lambda name: tmp_path / "changed.py" if name == module else original(name)
         )
-        for cached in (code.code_hash, code._imports, code._meaning):
+        for cached in (code.code_hash, code._read):
             cached.cache_clear()
 
     yield changed
     monkeypatch.undo()
-    for cached in (code.code_hash, code._imports, code._meaning):
+    for cached in (code.code_hash, code._read):
         cached.cache_clear()
 
 
