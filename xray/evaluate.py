@@ -19,7 +19,7 @@ from sqlalchemy import Connection, Engine
 from db.logs import about
 from xray.analyses.report import write_report
 from xray.analyses.run import ANALYSES, run
-from xray.analyses.shown import drawn_in_processes
+from xray.analyses.shown import drawn_in_processes, drawn_in_turn
 from xray.data.cohorts import freeze
 from xray.data.mapping.model import Mapping as Words
 from xray.data.named_cohorts import find_cohort
@@ -92,13 +92,14 @@ def evaluate(
     thresholds: Mapping[str, Mapping[str, float]] = MappingProxyType({}),
     reference: str | None = None,
     loss_ratio: float | None = None,
+    processes: bool = False,
 ) -> Evaluated:
     """Register labels, take in scores, and bring the study of all that up to its page; what is there already stays.
 
     mapping: the file that says what the labels' columns and words are. thresholds: model → task → the operating point that
     its maker declares, on the scale of `reading.kind`. reference, loss_ratio: of the study's verdicts; None leaves those it
-    has. Raises `XrayError` where a file can't be used, naming it; what was taken in
-    before stays.
+    has. processes: whether to compute and draw in forked processes; only for programs with no other thread.
+    Raises `XrayError` where a file can't be used, naming it; what was taken in before stays.
     """
     check_name("--study", study, StudyError)
     notes: list[str] = []
@@ -125,12 +126,13 @@ def evaluate(
     request = read_study(path)
     with engine.begin() as connection:
         record_study(connection, request, [])
-    run(engine, study, ANALYSES, in_parts=True)
+    run(engine, study, ANALYSES, in_parts=processes)
+    draw = drawn_in_processes if processes else drawn_in_turn
     with about(study=study):
         _log.info("drawing figures")
     commands = [f"xray study run {shlex.quote(str(path))}"]
     with engine.begin() as connection:
-        page = write_report(connection, request, home / "reports" / study, commands, drawn_in_processes)
+        page = write_report(connection, request, home / "reports" / study, commands, draw)
     return Evaluated(request, page, tuple(imported), tuple(notes))
 
 

@@ -167,6 +167,7 @@ def evaluate(
             thresholds=points,
             reference=reference_site if reference_labels is not None else None,
             loss_ratio=loss_ratio,
+            processes=True,
         )
         for note in result.notes:
             click.echo(f"note: {note}", err=True)

@@ -78,18 +78,26 @@ def _rows(test: TestSet, reference: str, trained_on: str, at_home: Youden | None
 
 def _taus(test: TestSet, reference: str, trained_on: str, tasks: Sequence[int]) -> NDArray[np.float64]:
     """Kendall's tau of two ensembles on the labelled images, per task."""
-    of_names = [[_ranks(test, name, task) for task in tasks] for name in (reference, trained_on)]
-    return np.array([float(tau_of_ranks(*two).value) for two in zip(*of_names, strict=True)])
+    taus = [
+        tau_of_ranks(_ranks_of_reference(test, reference, task), _ranks(test, trained_on, task))
+        for task in tasks
+    ]
+    return np.array([float(tau.value) for tau in taus])
+
+
+def _ranks_of_reference(test: TestSet, reference: str, task: int) -> Ranks:
+    """Cached in `test`, as those of all models are compared with them."""
+    key = "ranks", reference, task
+    if key not in test.cache:
+        test.cache[key] = _ranks(test, reference, task)
+    cached: Ranks = test.cache[key]
+    return cached
 
 
 def _ranks(test: TestSet, trained_on: str, task: int) -> Ranks:
-    """Of the labelled images; cached, as the reference's are compared with those of all."""
-    key = "ranks", trained_on, task
-    if key not in test.cache:
-        labelled = ~np.isnan(test.cohort.labels[:, task])
-        test.cache[key] = ranked(np.where(labelled, test.ensemble(trained_on)[:, task], np.nan))
-    cached: Ranks = test.cache[key]
-    return cached
+    """Of the labelled images."""
+    labelled = ~np.isnan(test.cohort.labels[:, task])
+    return ranked(np.where(labelled, test.ensemble(trained_on)[:, task], np.nan))
 
 
 def _compare(

@@ -1,5 +1,5 @@
-"""Work side by side on all cores: statistics in threads, since array operations and compiled loops release the
-interpreter's lock; figures, which are drawn in Python, in processes.
+"""Work side by side on all cores: in threads, while array operations and compiled loops release the interpreter's lock; in
+processes what is mostly Python, such as figures, and parts of a study.
 """
 
 import multiprocessing
@@ -54,17 +54,24 @@ def in_processes(function: Callable[[Item], Result], items: Sequence[Item]) -> I
     """function(item) of each item, in their order, a forked process for each core; results must be picklable.
 
     Only for programs that have no other thread: a lock that one holds stays locked in the copy. One after the other where
-    processes are not forked safely (not on Linux), or there is one core or item. They end with this one, and by Ctrl-C.
+    processes are not forked safely (not on Linux), or there is one core or item. They end with an error, by Ctrl-C, and with
+    this process.
     """
     if min(cores(), len(items)) < 2 or sys.platform != "linux":
         yield from map(function, items)
         return
     name = f"{id(items)}"
     _FORKED[name] = function, items
+    others = set(multiprocessing.active_children())
     try:
         n, fork = min(cores(), len(items)), multiprocessing.get_context("fork")
         with ProcessPoolExecutor(n, fork, _begin, (os.getpid(), n)) as pool:
-            yield from pool.map(_forked, [name] * len(items), range(len(items)))
+            try:
+                yield from pool.map(_forked, [name] * len(items), range(len(items)))
+            except BaseException:  # the pool would wait for what is under way
+                for process in set(multiprocessing.active_children()) - others:
+                    process.terminate()
+                raise
     finally:
         del _FORKED[name]
 
@@ -73,7 +80,6 @@ def _begin(parent: int, n: int) -> None:
     """What a forked process does first. n: how many there are."""
     global _beside
     _beside = n
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
     if not end_with_parent(parent, signal.SIGKILL):
         os._exit(1)
 

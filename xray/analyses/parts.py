@@ -17,6 +17,9 @@ from xray.cores import cores
 ENOUGH: Final = 20e6
 """Scores, as often as they are used: below that, about a second's work, processes cost more than they gain."""
 
+MOST: Final = 4
+"""Shares of what is of several test cohorts: each reads most models' scores, and keeps their ensembles."""
+
 
 @dataclass(frozen=True)
 class Part:
@@ -54,14 +57,14 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     """All stale cells in parts, the largest first; none where it is not worth it."""
     n_images = _images(connection, study)
 
-    def of(title: str, several: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
+    def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
         scores = sum(
             n_images[evaluation.cohort_id] * len(study.findings)
-            for work, keys in several.items()
+            for work, keys in cells.items()
             for key in keys
             for evaluation in work.cells[key].uses
         )
-        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in several.items()}, scores)
+        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, scores)
 
     parts = [
         *(of(dataset, {work: work.keys(dataset) for work in works}) for dataset in study.cohorts),
@@ -74,12 +77,15 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
 
 def _shares(
     works: Sequence[Work | PartialWork],
-) -> Iterator[tuple[str, dict[Work | PartialWork, Sequence[Key]]]]:
+) -> Iterator[tuple[str, dict[Work | PartialWork, list[Key]]]]:
     """What is of several test cohorts, in as many shares as there are cores; each reads the scores once for its cells."""
-    n = cores()
+    cells = [(work, key) for work in works for key in work.keys(None)]
+    n = min(cores(), MOST)
     for share in range(n):
-        cells = {work: keys[share::n] for work in works if (keys := work.keys(None))}
-        yield f"several, {share + 1} of {n}", {work: keys for work, keys in cells.items() if keys}
+        by_work: dict[Work | PartialWork, list[Key]] = {}
+        for work, key in cells[share::n]:
+            by_work.setdefault(work, []).append(key)
+        yield f"several, {share + 1} of {n}", by_work
 
 
 def _images(connection: Connection, study: StoredStudy) -> dict[int, int]:

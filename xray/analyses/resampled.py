@@ -34,7 +34,7 @@ class Replicates:
 def replicates(test: TestSet, groups: Iterable[Group]) -> dict[Group, Replicates]:
     """Replicates of these groups, for tasks that all their configurations were trained on. Cached in `test`."""
     images = {group: _images(test, *group) for group in groups}
-    cache: dict[CacheKey, BootstrapAuc] = test.cache
+    cache = test.cache
     missing: dict[tuple[int, bytes], dict[str, None]] = {}
     for (task, names), bits in images.items():
         for name in names:

@@ -11,7 +11,7 @@ import pkgutil
 from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Final, NamedTuple
 
@@ -105,7 +105,7 @@ def run_cohort(engine: Engine, study_name: str, dataset: str) -> dict[str, bool]
 
     `run_all` has to follow: it computes what is of the whole study, and what p values are adjusted with.
     """
-    with about(dataset=dataset):
+    with about(study=study_name, dataset=dataset):
         names = _compute(engine, study_name, ANALYSES, lambda work: work.keys(dataset), dataset)
     return {analysis.name: analysis.name in names for analysis in ANALYSES}
 
@@ -126,16 +126,18 @@ def cohorts_to_compute(engine: Engine, study_name: str, little: bool = True) -> 
 def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[Analysis]) -> frozenset[str]:
     """Have processes compute what is stale, if it is much, and nobody else so at that time; the analyses that it was of.
 
-    What they leave, and what fails there, is left for a run over the whole study, which says why.
+    What they leave, and what fails there, is left for a run over the whole study.
     """
     url = connection.engine.url
 
-    def compute(part: Part) -> bool:
-        with suppress(Exception):  # whatever it is: the run over the whole study meets it again
+    def compute(part: Part) -> str:
+        """Why it failed; "" where all is stored."""
+        try:
             own = create_engine(url, poolclass=NullPool)
             _compute(own, study_name, analyses, part.of, part.title, part.keys)
-            return True
-        return False
+        except Exception as error:  # whatever it is: the run over the whole study meets it again
+            return f"{type(error).__name__}: {error}"
+        return ""
 
     with _locked(connection, _Lock("parts", study_name)):
         study = load_study(connection, study_name)
@@ -146,10 +148,17 @@ def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[A
             return frozenset()
         for work in works:
             tell(work)
-        with suppress(BrokenProcessPool):  # one was killed: what it has not stored is stale still
-            for part, is_stored in zip(parts, in_processes(compute, parts), strict=True):
-                if is_stored:
+        try:
+            for part, fault in zip(parts, in_processes(compute, parts), strict=True):
+                if fault:
+                    _log.warning("%s is left for the end: %s", part.title, fault)
+                else:
                     _log.info("computed %s", part.title)
+        except (
+            BrokenProcessPool,
+            OSError,
+        ) as error:  # one was killed, or could not be started: memory may be short
+            _log.warning("one process computes the rest, as not several can: %s", error)
         return frozenset(work.analysis.name for work in works)
 
 

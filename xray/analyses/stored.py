@@ -74,7 +74,7 @@ class TestSet:
     columns: dict[str, NDArray[np.object_]] = field(default_factory=dict)
     """By name, each image's value of a column: (n_images,), None where it is unknown."""
     cache: dict[Any, Any] = field(default_factory=dict, compare=False, repr=False)
-    """Cached results on this cohort (`resampled.replicates`)."""
+    """What several analyses, or rows, need of this cohort, such as `resampled.replicates`."""
     _ensembles: dict[str, NDArray[np.float64]] = field(default_factory=dict, compare=False, repr=False)
     _points: dict[str, "Youden"] = field(default_factory=dict, compare=False, repr=False)
     selection: frozenset[str] | None = None

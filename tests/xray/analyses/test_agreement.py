@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import kendalltau
 from sklearn.metrics import cohen_kappa_score, f1_score
 from sqlalchemy import Engine
 from statsmodels.stats.contingency_tables import mcnemar
@@ -68,6 +69,7 @@ def test_kappas_equal_scikit_learn(two_sites):
         assert row["mcnemar_p"] == pytest.approx(mcnemar(table, exact=True).pvalue, abs=1e-12)
         assert (row["n"], row["n_pos"]) == (len(labels), (labels == 1).sum())
         assert row["reference"] == dataset
+        assert row["tau"] == pytest.approx(kendalltau(own, other).statistic, abs=1e-12)
         assert row["reason"] is None
         checked += 1
     assert checked == len(rows)

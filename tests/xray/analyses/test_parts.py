@@ -1,13 +1,16 @@
 """Parts of a study that processes compute side by side: the same results, whatever happens to one of them."""
 
 import logging
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import Engine, text
@@ -113,8 +116,8 @@ def test_an_analysis_that_fails_in_a_part_leaves_the_others_and_says_why(
 
 
 @pytest.mark.parametrize("title", ["y", "several, 2 of 2"])
-def test_a_killed_process_costs_nothing_but_its_part(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, title: str
+def test_where_a_process_is_killed_one_process_computes_what_is_left(
+    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, title: str
 ) -> None:
     engine, own, compute = hospitals.world.engine, os.getpid(), run._compute
 
@@ -125,7 +128,107 @@ def test_a_killed_process_costs_nothing_but_its_part(
 
     monkeypatch.setattr(run, "_compute", killed)
     assert all(in_parts(engine).values())
+    assert [r.getMessage() for r in caplog.records if r.levelname == "WARNING"] == [
+        "one process computes the rest, as not several can: A process in the process pool was terminated abruptly while the "
+        "future was running or pending."
+    ]
     assert computed(engine, cells(engine)) == set()
+
+
+def test_where_no_process_can_be_started_this_one_computes(
+    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second fork fails: the first ends, and nothing waits for it."""
+    fork, forks = os.fork, []
+
+    def fork_once() -> int:
+        if forks:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        forks.append(fork())
+        return forks[-1]
+
+    monkeypatch.setattr(os, "fork", fork_once)
+    assert all(in_parts(hospitals.world.engine).values())
+    monkeypatch.undo()
+    assert not multiprocessing.active_children()
+    assert "Resource temporarily unavailable" in caplog.text
+    assert computed(hospitals.world.engine, cells(hospitals.world.engine)) == set()
+
+
+def test_what_fails_in_processes_alone_is_logged_and_computed_here(
+    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    own, compute = os.getpid(), run._compute
+
+    def too_many(*arguments: Any) -> Any:
+        if os.getpid() != own:
+            raise RuntimeError("too many clients")
+        return compute(*arguments)
+
+    monkeypatch.setattr(run, "_compute", too_many)
+    caplog.set_level("INFO", logger="xray")
+    assert all(in_parts(hospitals.world.engine).values())
+    assert "x is left for the end: RuntimeError: too many clients" in caplog.messages
+    assert "computed x" not in caplog.messages
+    assert computed(hospitals.world.engine, cells(hospitals.world.engine)) == set()
+
+
+LOCKS = {
+    "nobody has parts computed meanwhile": ("xray parts", "test", "", in_parts),
+    "nobody is at the whole study": (
+        "xray analyses",
+        "test",
+        "",
+        lambda engine: run.run_cohort(engine, "test", "x"),
+    ),
+    "nobody is at this part": ("xray part", "test/x", "", lambda engine: run.run_cohort(engine, "test", "x")),
+    "nobody is at any part": ("xray analyses", "test", "_shared", lambda engine: run_all(engine, "test")),
+}
+
+
+@pytest.mark.parametrize("until", LOCKS)
+def test_a_run_waits_until(hospitals: Hospitals, until: str) -> None:
+    kind, name, shared, command = LOCKS[until]
+    engine = hospitals.world.engine
+    lock, names = f"pg_advisory_lock{shared}(hashtext(:kind), hashtext(:name))", {"kind": kind, "name": name}
+    waiting = text("select count(*) from pg_locks where locktype = 'advisory' and not granted")
+    with engine.connect() as other, ThreadPoolExecutor(1) as thread:
+        other.execute(text(f"select {lock}"), names)
+        future = thread.submit(command, engine)
+        while not other.scalar(waiting):
+            assert not future.done(), future.result()
+        assert not cells(engine)
+        if kind == "xray part":
+            assert run.run_cohort(engine, "test", "y")["calibration"], "another part is free"
+        other.execute(text("select pg_advisory_unlock_all()"))
+        future.result(60)
+    assert cells(engine)
+
+
+def test_what_another_has_computed_meanwhile_is_not_computed_again(hospitals: Hospitals) -> None:
+    engine = hospitals.world.engine
+    with engine.connect() as connection:
+        study = load_study(connection, "test")
+        several = parts.divided(connection, study, parts.to_compute(connection, study, ANALYSES, {}))
+    run_all(engine, "test")
+    before = cells(engine)
+    for part in several:
+        assert run._compute(engine, "test", ANALYSES, part.of, part.title) == frozenset()
+    assert cells(engine) == before
+
+
+@pytest.mark.parametrize("n", [2, 3, 64])
+def test_cells_of_several_cohorts_are_shared_out_evenly(
+    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, n: int
+) -> None:
+    monkeypatch.setattr(parts, "cores", lambda: n)
+    with hospitals.world.engine.connect() as connection:
+        study = load_study(connection, "test")
+        works = parts.to_compute(connection, study, ANALYSES, {})
+        sizes = [sum(map(len, share.values())) for _, share in parts._shares(works)]
+    assert len(sizes) == min(n, parts.MOST)
+    assert max(sizes) - min(sizes) <= 1
+    assert sum(sizes) == sum(len(work.keys(None)) for work in works)
 
 
 def test_little_work_is_done_without_processes(hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -189,10 +292,7 @@ def test_forked_processes_end_with_the_one_that_has_them(tmp_path: Path, number:
     )
     try:
         children = [int(wait_for(file)) for file in files]
-        if number == signal.SIGINT:  # a terminal's Ctrl-C reaches all of them
-            os.killpg(owner.pid, number)
-        else:
-            owner.send_signal(number)
+        owner.send_signal(number)  # to it alone, as a notebook does
         owner.wait(20)
         deadline = time.monotonic() + 20
         while any(is_there(child) for child in children):

@@ -15,8 +15,11 @@ from sqlalchemy.pool import NullPool
 from db.embedded import Server
 from flows.cli import cli
 from tests.conftest import copy_template
-from xray.analyses.policies import under_each
+from tests.xray.analyses.conftest import World
+from xray.analyses.calibration import line_of
+from xray.analyses.policies import _with, under_each
 from xray.analyses.run import by_name
+from xray.analyses.stored import load_study, load_tests
 from xray.errors import AnalysisError
 
 N = 200
@@ -139,3 +142,13 @@ def test_other_labels_than_the_protocols_are_refused(judged: Judged) -> None:
         with pytest.raises(AnalysisError, match="here: labels of the study's test images are not those"):
             under_each(connection, "evaluation", by_name("performance"))
         connection.rollback()
+
+
+def test_under_another_policy_nothing_that_was_computed_of_former_labels_is_used(two_sites: World) -> None:
+    """Cells of one cohort share calibration lines, ranks and replicates of it."""
+    with two_sites.engine.connect() as connection:
+        test, *_ = load_tests(connection, load_study(connection, "test"))
+    task = min(test.labelled_tasks())
+    before = line_of(test, test.dataset, task).coefficients
+    turned = _with(test, 1 - test.cohort.labels)
+    np.testing.assert_allclose(line_of(turned, test.dataset, task).coefficients, -before, atol=1e-6)
