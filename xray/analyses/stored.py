@@ -139,10 +139,6 @@ class TestSet:
 
     def labelled_tasks(self) -> frozenset[int]:
         """Places of the findings that any image here has a label of."""
-        return self._labelled
-
-    @cached_property
-    def _labelled(self) -> frozenset[int]:
         return frozenset(np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist())
 
 
