@@ -132,19 +132,14 @@ def _cut(scores: FloatArray, weight: FloatArray, count: int) -> tuple[IntArray, 
 
 def _allot(share: FloatArray, sizes: IntArray, budget: int) -> IntArray:
     """Reads of each stratum, about in proportion to share, LEAST to all of its images; they sum up to the budget."""
-    least = np.minimum(LEAST, sizes)
-    reads = least.astype(np.float64)
-    for _ in range(len(sizes) + 1):
-        open_ = reads < sizes
-        spare = budget - reads.sum()
-        if spare <= 1e-9 or not open_.any():
-            break
-        wanted = np.where(open_, share, 0)
-        reads = np.minimum(reads + spare * wanted / wanted.sum(), sizes)
+    reads = np.minimum(LEAST, sizes).astype(np.float64)
+    for _ in sizes:  # each time a stratum is filled, or the budget is used
+        room = np.where(reads < sizes, share, 0)
+        if room.any():
+            reads = np.minimum(reads + max(budget - reads.sum(), 0) * room / room.sum(), sizes)
     whole = np.floor(reads + 1e-9).astype(np.int64)
-    rest = np.argsort(-(reads - whole), kind="stable")
-    rest = rest[whole[rest] < sizes[rest]][: max(int(budget - whole.sum()), 0)]
-    whole[rest] += 1
+    by_rest = np.argsort(-(reads - whole), kind="stable")
+    whole[by_rest[: max(int(budget - whole.sum()), 0)]] += 1
     return whole
 
 

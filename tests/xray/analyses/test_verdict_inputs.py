@@ -453,3 +453,14 @@ def test_what_several_readers_said_of_an_image_is_their_majority():
         [2, 1],
         [2, 1],
     )
+
+
+def test_pictures_of_a_through_the_pipeline_of_b_are_judged_as_those_of_a_beside_b(monkeypatch):
+    a, b, received = site("a"), site("b"), []
+    monkeypatch.setattr(causes, "through", lambda *of: received.append(of) or {0: "judged"})
+    sites, logits = [object(), object()], np.zeros((N, 3))
+    ask = Questions(piped={(1, 2, "vendor"): logits})
+    assert causes._through(a, b, "vendor", sites, ask) == {0: "judged"}
+    assert [tuple(map(id, of)) for of in received] == [tuple(map(id, (*sites, logits)))]
+    assert causes._through(b, a, "vendor", sites, ask) == {}
+    assert causes._through(a, b, "other", sites, ask) == {}

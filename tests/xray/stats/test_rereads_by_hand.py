@@ -245,6 +245,22 @@ def test_reads_that_exceed_a_stratum_go_to_the_others():
         assert (design.reads >= np.minimum(2, design.sizes)).all()
 
 
+def test_reads_are_allotted_by_share_among_strata_that_have_room():
+    share, sizes = np.array([0.1, 0.2, 0.3, 0.4]), np.array([100, 100, 5, 40])
+    # two each; the rest by share; the third has room for three of its ten, whose others go to those with room, by share
+    assert reread_design._allot(share, sizes, 40).tolist() == [6, 10, 5, 19]
+    assert reread_design._allot(share, sizes, 8 + 10).tolist() == [3, 4, 5, 6]
+    assert reread_design._allot(share, sizes, 245).tolist() == sizes.tolist()
+    # of what is no whole read, the largest rests
+    assert reread_design._allot(share, sizes, 9).tolist() == [2, 2, 2, 3]
+    assert reread_design._allot(share, sizes, 10).tolist() == [2, 2, 3, 3]
+
+
+@pytest.mark.parametrize("budget", [1, 5, 7])
+def test_a_stratum_has_two_reads_whatever_the_budget(budget):
+    assert reread_design._allot(np.full(4, 0.25), np.array([9, 9, 9, 1]), budget).tolist() == [2, 2, 2, 1]
+
+
 @pytest.mark.parametrize("value", [0, 1])
 def test_ten_of_a_class_are_enough(value):
     scores = site(n=100)[0]
