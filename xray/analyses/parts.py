@@ -54,7 +54,7 @@ def to_compute(
 
 
 def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | PartialWork]) -> list[Part]:
-    """All stale cells in parts, the largest first; none where it is not worth it."""
+    """The stale cells that scores enter, in parts, the largest first; none where it is not worth it."""
     n_images = _images(connection, study)
 
     def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:

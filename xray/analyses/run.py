@@ -154,10 +154,7 @@ def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[A
                     _log.warning("%s is left for the end: %s", part.title, fault)
                 else:
                     _log.info("computed %s", part.title)
-        except (
-            BrokenProcessPool,
-            OSError,
-        ) as error:  # one was killed, or could not be started: memory may be short
+        except (BrokenProcessPool, OSError) as error:  # one was killed or could not be started
             _log.warning("one process computes the rest, as not several can: %s", error)
         return frozenset(work.analysis.name for work in works)
 
