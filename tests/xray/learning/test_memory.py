@@ -19,7 +19,7 @@ for keep in (True, False):
     for _ in range(10):
         torch.zeros(1 << 24)
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-    for _ in range(5):
+    for _ in range(20):
         torch.zeros(1 << 24)
     print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before, flush=True)
     os._exit(0)
@@ -30,5 +30,7 @@ for keep in (True, False):
 def test_freed_blocks_are_reused_without_system_calls() -> None:
     process = subprocess.run([sys.executable, "-c", COUNT], capture_output=True, text=True, check=True)
     of_keeping, of_leaving = map(int, process.stdout.split())
-    assert of_keeping < 100
-    assert of_leaving > 5 * (1 << 26) // (1 << 21), "each of five blocks of 64 MB is mapped anew"
+    assert of_leaving > 20 * (1 << 26) // (1 << 21), "each of twenty blocks of 64 MB is mapped anew"
+    assert of_keeping < of_leaving / 10, (
+        "a thread's small block above a freed one can cost one new block, not each"
+    )
