@@ -19,7 +19,7 @@ def block():
     libc.free(address)
 
 def faults(of):
-    for _ in range(40):  # small blocks that come to lie above a tensor's keep up to nine from being used again
+    for _ in range(40 * keep):  # small blocks that come to lie above a tensor's keep up to nine from being used again
         of()
     before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     for _ in range(20):
