@@ -1,5 +1,6 @@
 """Parts of what is to be computed of a study, for processes side by side: of one test cohort each, or cells of several."""
 
+from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -10,7 +11,8 @@ from db.schema import Cohort, ImageList
 from xray.analyses.analysis import Analysis
 from xray.analyses.cells import Key
 from xray.analyses.current import StoredCell
-from xray.analyses.stored import StoredStudy
+from xray.analyses.shared_scores import SharedScores
+from xray.analyses.stored import Scored, StoredStudy
 from xray.analyses.work import PartialWork, Stale, Within, Work
 from xray.cores import cores
 
@@ -20,13 +22,19 @@ ENOUGH: Final = 20e6
 MOST: Final = 4
 """Shares of what is of several test cohorts: each reads most models' scores, and keeps their ensembles."""
 
+IN_COMMON: Final = 600_000_000
+"""Bytes of scores that are read once for all parts, whatever the study."""
+
 
 @dataclass(frozen=True)
 class Part:
-    """Analysis → stale cells of it. title: which part of the study. scores: how many they come from, as often as used."""
+    """Analysis → stale cells of it. title: which part of the study. uses: how often they use each evaluation. scores: how many
+    they come from, as often as used.
+    """
 
     title: str
     keys: Mapping[str, Collection[Key]]
+    uses: Mapping[Scored, int]
     scores: int
 
     def of(self, work: Stale) -> list[Key]:
@@ -58,13 +66,9 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     n_images = _images(connection, study)
 
     def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
-        scores = sum(
-            n_images[evaluation.cohort_id] * len(study.findings)
-            for work, keys in cells.items()
-            for key in keys
-            for evaluation in work.cells[key].uses
-        )
-        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, scores)
+        uses = Counter(e for work, keys in cells.items() for key in keys for e in work.cells[key].uses)
+        scores = sum(n * n_images[e.cohort_id] * len(study.findings) for e, n in uses.items())
+        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, uses, scores)
 
     parts = [
         *(of(dataset, {work: work.keys(dataset) for work in works}) for dataset in study.cohorts),
@@ -73,6 +77,14 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     parts = [part for part in parts if part.scores]
     worth = len(parts) > 1 and sum(part.scores for part in parts) >= ENOUGH
     return sorted(parts, key=lambda part: -part.scores) if worth else []
+
+
+def in_common(connection: Connection, study: StoredStudy, parts: Sequence[Part]) -> SharedScores:
+    """Room for the scores that several parts use."""
+    n_images = _images(connection, study)
+    n_parts = Counter(evaluation for part in parts for evaluation in part.uses)
+    lengths = {e.evaluation_id: n_images[e.cohort_id] for e in study.evaluations if n_parts[e] > 1}
+    return SharedScores(lengths, len(study.findings), IN_COMMON)
 
 
 def _shares(

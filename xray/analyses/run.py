@@ -24,7 +24,8 @@ from xray.analyses import subgroups
 from xray.analyses.analysis import REGISTRY, Analysis
 from xray.analyses.current import stored_cells
 from xray.analyses.parallel import in_processes
-from xray.analyses.parts import Part, divided, to_compute
+from xray.analyses.parts import Part, divided, in_common, to_compute
+from xray.analyses.shared_scores import SharedScores
 from xray.analyses.steps import Storing, compute_stale, compute_within, tell
 from xray.analyses.stored import load_study
 from xray.analyses.work import Within, Work
@@ -134,7 +135,7 @@ def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[A
         """Why it failed; "" where all is stored."""
         try:
             own = create_engine(url, poolclass=NullPool)
-            _compute(own, study_name, analyses, part.of, part.title, part.keys)
+            _compute(own, study_name, analyses, part.of, part.title, part.keys, scores)
         except Exception as error:  # whatever it is: the run over the whole study meets it again
             return f"{type(error).__name__}: {error}"
         return ""
@@ -143,6 +144,7 @@ def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[A
         study = load_study(connection, study_name)
         works = to_compute(connection, study, analyses, stored_cells(connection, study))
         parts = divided(connection, study, works)
+        scores = in_common(connection, study, parts)
         connection.commit()
         if not parts:
             return frozenset()
@@ -166,14 +168,15 @@ def _compute(
     within: Within,
     part: str,
     logged: Collection[str] = (),
+    scores: SharedScores | None = None,
 ) -> frozenset[str]:
     """Compute a part of what is stale, while others compute others; the analyses that it was of.
 
-    logged: as of `compute_stale`.
+    logged: as of `compute_stale`. scores: what others have read already, or read for this one.
     """
     locks = _Lock("analyses", study_name, shared=True), _Lock("part", f"{study_name}/{part}")
     with about(study=study_name), engine.connect() as connection, _locked(connection, *locks):
-        study = load_study(connection, study_name)
+        study = replace(load_study(connection, study_name), shared=scores)
         stale = to_compute(connection, study, analyses, stored_cells(connection, study), within)
         if stale:
             with _storing(engine) as storing:

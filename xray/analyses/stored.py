@@ -18,6 +18,7 @@ from xray.names import unknown
 from xray.tasks import TASKS
 
 if TYPE_CHECKING:
+    from xray.analyses.shared_scores import SharedScores
     from xray.stats.roc import Youden
 
 OF_IMAGES = ("age", "sex", "view")
@@ -170,6 +171,8 @@ class StoredStudy:
     """Places of the findings that any of these cohorts is labelled for."""
     whole: "Whole | None" = None
     """Where an analysis is given some of the test cohorts, or of their scores: what it needs to know of all."""
+    shared: "SharedScores | None" = field(default=None, compare=False, repr=False)
+    """Where processes side by side read scores once for all of them."""
 
     @cached_property
     def _scored(self) -> dict[tuple[int, str], tuple[Scored, ...]]:
@@ -328,7 +331,11 @@ def load_test(
     columns: Collection[str] = (),
 ) -> TestSet:
     """The test cohort of one dataset with the scores of some evaluations, and those of these columns that it has."""
-    logits = {e.evaluation_id: read_logits(connection, e.evaluation_id, study.task_ids) for e in evaluations}
+    numbers = [e.evaluation_id for e in evaluations]
+    if study.shared is None:
+        logits = {number: read_logits(connection, number, study.task_ids) for number in numbers}
+    else:
+        logits = study.shared.read(connection, numbers, study.task_ids)
     cohort = read_cohort(connection, study.cohorts[dataset], study.task_ids)
     cells = image_columns(connection, dataset, cohort, columns)
     return TestSet(dataset, study.datasets[dataset], cohort, tuple(evaluations), logits, cells)
