@@ -28,8 +28,8 @@ IN_COMMON: Final = 600_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """Analysis → stale cells of it. title: which part of the study. uses: how often they use each evaluation. scores: how many
-    they come from, as often as used.
+    """Analysis → stale cells of it. title: which part of the study. uses: evaluation → how often they use it. scores: how
+    many they come from, as often as used.
     """
 
     title: str
@@ -68,7 +68,9 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
         uses = Counter(e for work, keys in cells.items() for key in keys for e in work.cells[key].uses)
         scores = sum(n * n_images[e.cohort_id] * len(study.findings) for e, n in uses.items())
-        return Part(title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, uses, scores)
+        return Part(
+            title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, uses, scores
+        )
 
     parts = [
         *(of(dataset, {work: work.keys(dataset) for work in works}) for dataset in study.cohorts),

@@ -36,7 +36,9 @@ class SharedScores:
         self._n_tasks = n_tasks
         self._values = np.frombuffer(mmap.mmap(-1, 4 * end or 1), dtype=np.float32, count=end)
         self._states = mmap.mmap(-1, len(lengths) or 1)
-        self._lock = multiprocessing.get_context("fork").Lock()  # orders what is written before the state of it, too
+        self._lock = multiprocessing.get_context(
+            "fork"
+        ).Lock()  # orders what is written before the state of it, too
 
     def read(
         self, connection: Connection, evaluations: Sequence[int], task_ids: Sequence[int]

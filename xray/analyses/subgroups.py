@@ -5,6 +5,7 @@ adjusted over one declared family: all comparisons of one grouping in the study.
 """
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from typing import Any, Final
@@ -24,7 +25,7 @@ from xray.errors import AnalysisError
 from xray.report.parts import accuracy
 from xray.report.parts.part import Part
 from xray.stats.comparisons import compare_unpaired
-from xray.stats.groups import auc_by_group
+from xray.stats.groups import InOrder, in_order
 from xray.stats.multiplicity import benjamini_hochberg, holm
 
 COLUMNS = OF_IMAGES
@@ -63,10 +64,10 @@ def compute(
     study: StoredStudy, tests: Sequence[TestSet], columns: Sequence[str] = COLUMNS
 ) -> Iterator[dict[str, Any]]:
     """Rows of table `subgroup_auc`: per test cohort, task, configuration, grouping and subgroup."""
+    rows = [row for test in tests for row in _of_test(test, columns)]
+    FAMILY.fill(rows)
     for column in columns:
-        rows = [row for test in tests if column in test.columns for row in _group(test, column)]
-        FAMILY.fill(rows)
-        yield from rows
+        yield from (row for row in rows if row["grouping"] == column)
 
 
 def by(column: str) -> partial[Iterator[dict[str, Any]]]:
@@ -97,30 +98,47 @@ def subgroups(column: str, values: NDArray[np.object_]) -> NDArray[np.object_]:
     return groups
 
 
-def _group(test: TestSet, column: str) -> Iterator[dict[str, Any]]:
-    member = subgroups(column, test.columns[column])
-    names = sorted(set(member))
-    if len(names) < 2:
-        return
+@dataclass(frozen=True)
+class _Grouping:
+    """How a column divides the images of a test cohort. codes: (n_images,), places in `names`."""
+
+    column: str
+    names: list[str]
+    codes: NDArray[np.intp]
+
+
+def _of_test(test: TestSet, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
+    groupings = [_grouping(column, test.columns[column]) for column in columns if column in test.columns]
+    groupings = [grouping for grouping in groupings if len(grouping.names) > 1]
     clustered = has_repeated_patients(test)
-    work = ((test, column, member, names, trained_on, clustered) for trained_on in test.configurations)
-    yield from flat_side_by_side(_subgroups, work)
+    if groupings:
+        work = ((test, groupings, trained_on, clustered) for trained_on in test.configurations)
+        yield from flat_side_by_side(_of_model, work)
+
+
+def _grouping(column: str, values: NDArray[np.object_]) -> _Grouping:
+    member = subgroups(column, values)
+    names = sorted(set(member))
+    return _Grouping(column, names, np.searchsorted(names, member.astype(str)))
+
+
+def _of_model(
+    test: TestSet, groupings: Sequence[_Grouping], trained_on: str, clustered: bool
+) -> Iterator[dict[str, Any]]:
+    """Rows of a model's every grouping; its scores are sorted once."""
+    tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
+    labels, scores = test.cohort.labels[:, tasks], test.ensemble(trained_on)[:, tasks]
+    ordered = in_order(labels, scores, test.cohort.patients)
+    for grouping in groupings:
+        yield from _subgroups(test, grouping, trained_on, tasks, ordered, clustered)
 
 
 def _subgroups(
-    test: TestSet,
-    column: str,
-    member: NDArray[np.object_],
-    names: list[str],
-    trained_on: str,
-    clustered: bool,
+    test: TestSet, grouping: _Grouping, trained_on: str, tasks: list[int], ordered: InOrder, clustered: bool
 ) -> list[dict[str, Any]]:
-    tasks = sorted(test.labelled_tasks() & test.trained_tasks(trained_on))
-    scores = test.ensemble(trained_on)[:, tasks]
+    names = grouping.names
+    inside, outside, units = ordered.auc_by_group(grouping.codes, len(names), clustered)
     rows: dict[int, list[dict[str, Any]]] = {task: [] for task in tasks}
-    codes = np.searchsorted(names, member.astype(str))
-    labels, patients = test.cohort.labels[:, tasks], test.cohort.patients
-    inside, outside, units = auc_by_group(labels, scores, codes, len(names), patients, clustered)
     differences = compare_unpaired(inside, outside, units=units)
     solid, enough = units[0].min(axis=0) >= FEWEST, units.min(axis=(0, 1)) >= FEWEST
     for code, name in enumerate(names):
@@ -131,7 +149,7 @@ def _subgroups(
                     "cohort_id": test.cohort.id,
                     "task_id": task,
                     "trained_on": trained_on,
-                    "grouping": column,
+                    "grouping": grouping.column,
                     "subgroup": name,
                     "n": int(inside.n[cell]),
                     "n_pos": int(inside.n_pos[cell]),

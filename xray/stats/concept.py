@@ -133,8 +133,10 @@ def _rest(row: tuple[float, ...], beta: FloatArray, y: float) -> tuple[float, fl
     linear = 0.0
     for j in range(8):
         linear += row[j] * beta[j]
-    mean = 1.0 / (1.0 + np.exp(-linear))
-    return y - mean, mean * (1.0 - mean), y * linear - max(linear, 0.0) - np.log1p(np.exp(-abs(linear)))
+    small = np.exp(-abs(linear))
+    rarer = small / (1.0 + small)
+    mean = 1.0 - rarer if linear > 0 else rarer
+    return y - mean, mean * (1.0 - mean), y * linear - max(linear, 0.0) - np.log1p(small)
 
 
 @compiled

@@ -4,6 +4,8 @@ Placements within a subgroup are running counts along the sorted scores. The var
 `xray.stats.clustered`, which for one image per patient is DeLong's.
 """
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -24,6 +26,7 @@ from xray.stats.estimates import (
     IntArray,
     Numbers,
     check_level,
+    codes_of,
 )
 from xray.stats.placements import as_columns, as_table
 
@@ -46,44 +49,72 @@ def auc_by_group(
     from 0 on. patients: (n_images,), the units; clustered: whether reasons count patients (as `clustered_auc_interval`) or
     images (as `auc_interval`). An infinite score makes its column undefined in every group.
     """
-    check_level(level)
+    return in_order(labels, scores, patients).auc_by_group(group, n_groups, clustered, level)
+
+
+@dataclass(frozen=True)
+class _Column:
+    """The images that have a label and a score, in ascending order of scores. step: equal where scores are."""
+
+    images: NDArray[np.intp]
+    step: IntArray
+    positive: NDArray[np.bool_]
+    unit: IntArray
+    infinite: bool
+
+
+@dataclass(frozen=True)
+class InOrder:
+    """Scores that were sorted once, for as many ways to divide the images as there are. n_units: codes of patients."""
+
+    columns: tuple[_Column, ...]
+    n_units: int
+
+    def auc_by_group(
+        self, group: NDArray[np.integer], n_groups: int, clustered: bool = True, level: float = 0.95
+    ) -> tuple[Estimates, Estimates, IntArray]:
+        """As the function `auc_by_group`."""
+        check_level(level)
+        of = np.asarray(group, dtype=np.int64)
+        shape = (2, n_groups, len(self.columns))
+        counts, variances = np.zeros((*shape, 7), dtype=np.int64), np.zeros((*shape, 1))
+        infinite = np.array([column.infinite for column in self.columns], dtype=np.bool_)
+        for place, column in enumerate(self.columns):
+            of_group = of[column.images]
+            for number in range(n_groups):
+                for is_rest in range(1 if n_groups == 2 else 2):  # of two, the other is computed as a group
+                    members = _members(
+                        of_group, number, bool(is_rest), column.positive, column.step, column.unit
+                    )
+                    cell = is_rest, number, place
+                    _sums(*members, self.n_units, counts[cell], variances[cell])
+        if n_groups == 2:
+            counts[1], variances[1] = counts[0, ::-1], variances[0, ::-1]
+        inside, outside = (
+            _estimates(counts[is_rest], variances[is_rest], infinite, clustered, level)
+            for is_rest in range(2)
+        )
+        return inside, outside, np.moveaxis(counts[..., 3:5], -1, 1)
+
+
+def in_order(labels: Numbers, scores: Numbers, patients: NDArray[np.generic]) -> InOrder:
+    """Sort scores for `InOrder.auc_by_group`. All as of the function `auc_by_group`."""
     label, score = as_columns(labels, scores)
     table = as_table(score)
     label = np.broadcast_to(as_table(label), table.shape)
     if not ((label == 1) | (label == 0) | np.isnan(label)).all():
         raise ValueError("labels must be 1, 0 or NaN")
-    names, unit = np.unique(patients, return_inverse=True)
-    of = np.asarray(group, dtype=np.int64)
-    shape = (2, n_groups, table.shape[1])
-    counts, variances = np.zeros((*shape, 7), dtype=np.int64), np.zeros((*shape, 1))
-    infinite = np.zeros(table.shape[1], dtype=np.bool_)
-    for column in range(table.shape[1]):
-        order_of_scored = np.flatnonzero(~np.isnan(label[:, column]) & ~np.isnan(table[:, column]))
-        order_of_scored = order_of_scored[np.argsort(table[order_of_scored, column])]
-        ascending = table[order_of_scored, column]
-        infinite[column] = np.isinf(ascending).any()
-        step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: order_of_scored.size])
-        positive, of_group, of_unit = (
-            label[order_of_scored, column] == 1,
-            of[order_of_scored],
-            unit[order_of_scored],
-        )
-        for number in range(n_groups):
-            for is_rest in range(2):
-                if is_rest and n_groups == 2:  # the other group, which is computed as a group
-                    continue
-                members = _members(of_group, number, bool(is_rest), positive, step, of_unit)
-                cell = is_rest, number, column
-                _sums(*members, names.size, counts[cell], variances[cell])
-        if n_groups == 2:
-            counts[1, :, column], variances[1, :, column] = (
-                counts[0, ::-1, column],
-                variances[0, ::-1, column],
-            )
-    inside, outside = (
-        _estimates(counts[is_rest], variances[is_rest], infinite, clustered, level) for is_rest in range(2)
-    )
-    return inside, outside, np.moveaxis(counts[..., 3:5], -1, 1)
+    unit = codes_of(patients)
+    columns = tuple(_in_order(label[:, k], table[:, k], unit) for k in range(table.shape[1]))
+    return InOrder(columns, int(unit.max(initial=-1)) + 1)
+
+
+def _in_order(label: NDArray[np.floating], score: NDArray[np.floating], unit: IntArray) -> _Column:
+    images = np.flatnonzero(~np.isnan(label) & ~np.isnan(score))
+    images = images[np.argsort(score[images])]
+    ascending = score[images]
+    step = np.cumsum(np.append(True, ascending[1:] != ascending[:-1])[: images.size])
+    return _Column(images, step, label[images] == 1, unit[images], bool(np.isinf(ascending).any()))
 
 
 def _estimates(

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,11 @@ from xray.stats.estimates import (
     undefined,
 )
 from xray.stats.placements import as_table
+
+_UNSIGNED: Any = np.uint64
+"""Of an index that is never negative: compiled loops need not ask whether it counts from the end."""
+_FEW: Final = 8
+"""So many ranks that agree in all higher bits are compared one by one."""
 
 
 @dataclass(frozen=True)
@@ -106,7 +112,8 @@ def _tau(first: Ranks, second: Ranks) -> float:
         joint = np.sort(x.astype(np.int64) * second.sizes.size + y)
         tied_both = _pairs(np.diff(np.flatnonzero(np.diff(joint, prepend=-1, append=-1))))
         by_x = (joint % second.sizes.size).astype(np.int32)
-    discordant = int(_inversions(by_x, np.empty_like(by_x)))
+    upto = np.concatenate([[0], np.cumsum(second.sizes)])
+    discordant = int(_inversions(by_x, np.empty_like(by_x), upto))
     lead = pairs - tied_x - tied_y + tied_both - 2 * discordant
     return lead / math.sqrt((pairs - tied_x) * (pairs - tied_y))
 
@@ -126,31 +133,49 @@ def _pairs(sizes: IntArray) -> int:
 
 
 @compiled
-def _inversions(values: NDArray[np.int32], spare: NDArray[np.int32]) -> int:
-    """Pairs in descending order, by merge sort from below; sorts `values` or `spare`.
+def _inversions(values: NDArray[np.int32], spare: NDArray[np.int32], upto: IntArray) -> int:
+    """Pairs in descending order, bit by bit from the highest; sorts `values` or `spare` by all bits but the last three.
 
-    Which of two comes first is added, not branched on: of random ranks every second branch would be mispredicted.
+    upto: (m + 1,), how many values are below each. At each bit, values that agree in the higher ones lie together: a pair of
+    these is in descending order by this bit if the first has it and the second has not. Where a value goes is chosen, not
+    branched on: of random ranks every second branch would be mispredicted.
+    """
+    count, m, unit = np.int64(0), upto.size - 1, _UNSIGNED(1)
+    half = _FEW
+    while 2 * half < m:
+        half *= 2
+    while half >= _FEW:
+        for low in range(0, m, 2 * half):
+            zero, one = _UNSIGNED(upto[low]), _UNSIGNED(upto[min(low + half, m)])
+            middle, stop = one, _UNSIGNED(upto[min(low + 2 * half, m)])
+            for i in range(zero, stop):
+                value = values[i]
+                has = _UNSIGNED((value & half) != 0)
+                spare[one if has else zero] = value
+                count += np.int64((unit - has) * (one - middle))
+                one += has
+                zero += unit - has
+        values, spare = spare, values
+        half //= 2
+    for low in range(0, m, _FEW):
+        count += _of_few(values[upto[low] : upto[min(low + _FEW, m)]], low)
+    return int(count)
+
+
+@compiled
+def _of_few(values: NDArray[np.int32], low: int) -> int:
+    """As `_inversions`, of `_FEW` ranks from `low` on: each is compared with those before it, or where many are tied,
+    with how often each rank was there before.
     """
     count = 0
-    width = 1
-    while width < values.size:
-        for start in range(0, values.size, 2 * width):
-            middle, stop = min(start + width, values.size), min(start + 2 * width, values.size)
-            left, right, out = start, middle, start
-            while left < middle and right < stop:
-                one, two = values[left], values[right]
-                falls = int(two < one)
-                spare[out] = min(one, two)
-                count += falls * (middle - left)
-                right += falls
-                left += 1 - falls
-                out += 1
-            while left < middle:
-                spare[out] = values[left]
-                left, out = left + 1, out + 1
-            while right < stop:
-                spare[out] = values[right]
-                right, out = right + 1, out + 1
-        values, spare = spare, values
-        width *= 2
+    if values.size <= _FEW:
+        for i in range(1, values.size):
+            for j in range(i):
+                count += values[j] > values[i]
+        return count
+    sizes = np.zeros(_FEW, dtype=np.int64)
+    for value in values:
+        for greater in range(value - low + 1, _FEW):
+            count += sizes[greater]
+        sizes[value - low] += 1
     return count
