@@ -28,13 +28,13 @@ IN_COMMON: Final = 600_000_000
 
 @dataclass(frozen=True)
 class Part:
-    """Analysis → stale cells of it. title: which part of the study. uses: evaluation → how often they use it. scores: how
-    many they come from, as often as used.
+    """Analysis → stale cells of it. title: which part of the study. uses: the evaluations that they come from. scores: how
+    many, as often as used; but points at home, of other test cohorts, cost next to nothing and don't count.
     """
 
     title: str
     keys: Mapping[str, Collection[Key]]
-    uses: Mapping[Scored, int]
+    uses: Collection[Scored]
     scores: int
 
     def of(self, work: Stale) -> list[Key]:
@@ -65,16 +65,18 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     """The stale cells that scores enter, in parts, the largest first; none where it is not worth it."""
     n_images = _images(connection, study)
 
-    def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]]) -> Part:
+    def of(title: str, cells: Mapping[Work | PartialWork, Sequence[Key]], cohorts: Collection[int]) -> Part:
         uses = Counter(e for work, keys in cells.items() for key in keys for e in work.cells[key].uses)
-        scores = sum(n * n_images[e.cohort_id] * len(study.findings) for e, n in uses.items())
-        return Part(
-            title, {work.analysis.name: frozenset(keys) for work, keys in cells.items()}, uses, scores
-        )
+        scores = sum(n * n_images[e.cohort_id] for e, n in uses.items() if e.cohort_id in cohorts)
+        keys = {work.analysis.name: frozenset(keys) for work, keys in cells.items()}
+        return Part(title, keys, uses.keys(), scores * len(study.findings))
 
     parts = [
-        *(of(dataset, {work: work.keys(dataset) for work in works}) for dataset in study.cohorts),
-        *(of(title, share) for title, share in _shares(works)),
+        *(
+            of(name, {work: work.keys(name) for work in works}, [cohort])
+            for name, cohort in study.cohorts.items()
+        ),
+        *(of(title, share, study.cohorts.values()) for title, share in _shares(works)),
     ]
     parts = [part for part in parts if part.scores]
     worth = len(parts) > 1 and sum(part.scores for part in parts) >= ENOUGH

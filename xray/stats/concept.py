@@ -3,13 +3,11 @@
 Neither question has a direction: exchanging the sites leaves every p as it is.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import fdtrc, ndtr
 
-from xray.stats.compiled import compiled
 from xray.stats.estimates import FloatArray, IntArray, undefined
 from xray.stats.transfer import Patients, SiteScores, joint_units
 
@@ -53,8 +51,9 @@ def _meaning(
     if degrees < 2 or (spread == 0).any():
         return np.nan
     s = np.clip((s - s.mean(axis=1, keepdims=True)) / spread, -5, 5)
-    beta, inverse = _ridge(s, y, labels[0].size)
-    gradients = _scores_of_units(s, y, labels[0].size, beta, of_unit, n_units)
+    halves = _halves(s, y, labels[0].size)
+    beta, inverse = _ridge(halves)
+    gradients = _scores_of_units(halves, beta, of_unit, n_units)
     covariance = inverse @ (gradients.T @ gradients) @ inverse
     coefficients = beta[_TESTED]
     statistic = min(
@@ -89,98 +88,73 @@ def _log_odds_ratios(site: SiteScores, tasks: IntArray) -> tuple[FloatArray, Flo
     return ratios, clustering * (1 / both + 1 / neither + 1 / first + 1 / second)
 
 
-def _ridge(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[FloatArray, FloatArray]:
-    """Penalised maximum likelihood, scores (2, n_images): coefficients (8,) and the inverse of the information (8, 8).
+class _Half(NamedTuple):
+    """The images of one site. columns: (5, n): 1, both scores, their squares. labels: (n,).
 
-    Columns: 1, site, both scores, their squares, site times both scores; site is −½ for the first n_a images, A's, and ½
-    for the others.
+    design: (8, 5), of which times the columns are those of the fit: 1, site, both scores, their squares, site times both
+    scores; site is −½ at A and ½ at B.
     """
+
+    columns: FloatArray
+    labels: FloatArray
+    design: FloatArray
+
+
+def _halves(scores: FloatArray, y: FloatArray, n_a: int) -> tuple[_Half, ...]:
+    """Of scores (2, n_images) and labels (n_images,), those of the first n_a images, A's, and of the others."""
+    columns = np.vstack([np.ones_like(y), scores, scores**2])
+    one, first, second, *squares = np.eye(5)
+    halves = []
+    for site, at in ((-0.5, slice(n_a)), (0.5, slice(n_a, None))):
+        design = np.array([one, site * one, first, second, *squares, site * first, site * second])
+        halves.append(_Half(columns[:, at], y[at], design))
+    return tuple(halves)
+
+
+def _ridge(halves: tuple[_Half, ...]) -> tuple[FloatArray, FloatArray]:
+    """Penalised maximum likelihood: coefficients (8,) and the inverse of the information (8, 8)."""
     beta: FloatArray = np.zeros(_PENALTY.size)
-    value, gradient, information = _penalised(scores, y, n_a, beta)
+    value, gradient, information = _penalised(halves, beta)
     for _ in range(_STEPS):
         step = np.linalg.solve(information, gradient)
-        following = _penalised(scores, y, n_a, beta + step)
+        following = _penalised(halves, beta + step)
         # a whole step may lead past the maximum, and further at each step
         while following[0] < value - 1e-9 * abs(value):
             step = step / 2
-            following = _penalised(scores, y, n_a, beta + step)
+            following = _penalised(halves, beta + step)
         beta, (value, gradient, information) = beta + step, following
         if np.abs(step).max() < 1e-8:
             break
     return beta, np.asarray(np.linalg.inv(information), dtype=np.float64)
 
 
-def _penalised(
-    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
+def _penalised(halves: tuple[_Half, ...], beta: FloatArray) -> tuple[float, FloatArray, FloatArray]:
     """The penalised log-likelihood, its gradient (8,) and minus its second derivative (8, 8)."""
-    likelihood, gradient, information = _derivatives(scores, y, n_a, beta)
-    penalty = 0.5 * float(_PENALTY @ beta**2)
-    return likelihood - penalty, gradient - _PENALTY * beta, information + np.diag(_PENALTY)
-
-
-@compiled
-def _row(
-    one: float, two: float, site: float
-) -> tuple[float, float, float, float, float, float, float, float]:
-    """An image's columns of the design, see `_ridge`."""
-    return 1.0, site, one, two, one * one, two * two, site * one, site * two
-
-
-@compiled
-def _rest(row: tuple[float, ...], beta: FloatArray, y: float) -> tuple[float, float, float]:
-    """Label minus fitted probability, the variance of the label, and its log-likelihood."""
-    linear = 0.0
-    for j in range(8):
-        linear += row[j] * beta[j]
-    small = np.exp(-abs(linear))
-    rarer = small / (1.0 + small)
-    mean = 1.0 - rarer if linear > 0 else rarer
-    return y - mean, mean * (1.0 - mean), y * linear - max(linear, 0.0) - np.log1p(small)
-
-
-@compiled
-def _derivatives(
-    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray
-) -> tuple[float, FloatArray, FloatArray]:
-    """The log-likelihood, its gradient (8,) and minus its second derivative (8, 8).
-
-    Within a site the columns that have `site` in them are multiples of others: five columns' sums are enough.
-    """
-    likelihood, gradient, information = 0.0, np.zeros(8), np.zeros((8, 8))
-    source = (0, 0, 1, 2, 3, 4, 1, 2)
-    for half in range(2):
-        site = half - 0.5
-        first, last = (0, n_a) if half == 0 else (n_a, y.size)
-        sums, moments = np.zeros(5), np.zeros((5, 5))
-        for i in range(first, last):
-            row = _row(scores[0, i], scores[1, i], site)
-            residual, weight, of_image = _rest(row, beta, y[i])
-            likelihood += of_image
-            columns = (row[0], row[2], row[3], row[4], row[5])
-            for j in range(5):
-                sums[j] += residual * columns[j]
-                for k in range(j + 1):
-                    moments[j, k] += weight * columns[j] * columns[k]
-        for j in range(8):
-            factor = site if j in (1, 6, 7) else 1.0
-            gradient[j] += factor * sums[source[j]]
-            for k in range(8):
-                other = site if k in (1, 6, 7) else 1.0
-                low, high = min(source[j], source[k]), max(source[j], source[k])
-                information[j, k] += factor * other * moments[high, low]
+    likelihood = -0.5 * float(_PENALTY @ beta**2)
+    gradient, information = -_PENALTY * beta, np.diag(_PENALTY)
+    for columns, y, design in halves:
+        linear = (beta @ design) @ columns
+        residual, weight, small = _rest(linear, y)
+        likelihood += float(y @ linear - np.maximum(linear, 0).sum() - np.log1p(small).sum())
+        gradient += design @ (columns @ residual)
+        information += design @ ((columns * weight) @ columns.T) @ design.T
     return likelihood, gradient, information
 
 
-@compiled
-def _scores_of_units(
-    scores: FloatArray, y: FloatArray, n_a: int, beta: FloatArray, unit: NDArray[np.integer], n_units: int
-) -> FloatArray:
-    """Each patient's part of the gradient, (n_units, 8)."""
-    gradients = np.zeros((n_units, 8))
-    for i in range(y.size):
-        row = _row(scores[0, i], scores[1, i], -0.5 if i < n_a else 0.5)
-        residual, _, _ = _rest(row, beta, y[i])
-        for j in range(8):
-            gradients[unit[i], j] += residual * row[j]
+def _rest(linear: FloatArray, y: FloatArray) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Label minus fitted probability, the variance of the label, and exp(−|linear|): (n,) each."""
+    small = np.exp(-np.abs(linear))
+    rarer = small / (1 + small)
+    return y - np.where(linear > 0, 1 - rarer, rarer), rarer * (1 - rarer), small
+
+
+def _scores_of_units(halves: tuple[_Half, ...], beta: FloatArray, unit: IntArray, n_units: int) -> FloatArray:
+    """Each patient's part of the gradient, (n_units, 8). unit: (n_images,), of both sites."""
+    gradients, start = np.zeros((n_units, _PENALTY.size)), 0
+    for columns, y, design in halves:
+        residual, _, _ = _rest((beta @ design) @ columns, y)
+        of_half = unit[start : start + y.size]
+        sums = [np.bincount(of_half, weights=residual * column, minlength=n_units) for column in columns]
+        gradients += np.array(sums).T @ design.T
+        start += y.size
     return gradients

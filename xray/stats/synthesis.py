@@ -15,9 +15,7 @@ from typing import Final
 
 import numpy as np
 from scipy.optimize import brentq
-from scipy.special import ndtr
-from scipy.stats import chi2
-from scipy.stats import t as student
+from scipy.special import chdtri, ndtr, stdtrit
 
 from xray.stats.estimates import FloatArray
 
@@ -67,7 +65,7 @@ def synthesise(estimates: FloatArray, standard_errors: FloatArray, level: float 
     k = len(y)
     squares = float((weights * (y - mean) ** 2).sum())
     of_mean = max(1.0, squares / (k - 1)) / weights.sum()
-    half = student.ppf((1 + level) / 2, k - 1) * math.sqrt(of_mean)
+    half = float(stdtrit(k - 1, (1 + level) / 2)) * math.sqrt(of_mean)
     fixed = 1 / variances
     typical = (k - 1) * fixed.sum() / (fixed.sum() ** 2 - (fixed**2).sum())
     i2 = tau2 / (tau2 + typical)
@@ -78,7 +76,7 @@ def synthesise(estimates: FloatArray, standard_errors: FloatArray, level: float 
 def next_site(estimates: FloatArray, variances: FloatArray, level: float) -> tuple[float, float]:
     """Prediction interval of the next site's own value. estimates, variances: (n_sites,), three at least."""
     k = len(estimates)
-    tau2 = _quantiles_of_tau2(estimates, variances, chi2.isf((np.arange(QUANTILES) + 0.5) / QUANTILES, k - 1))
+    tau2 = _quantiles_of_tau2(estimates, variances, chdtri(k - 1, (np.arange(QUANTILES) + 0.5) / QUANTILES))
     weights = 1 / (variances + tau2[:, None])
     total = weights.sum(axis=1)
     means, sds = (weights * estimates).sum(axis=1) / total, np.sqrt(1 / total + tau2)
@@ -111,18 +109,21 @@ def _quantiles_of_tau2(estimates: FloatArray, variances: FloatArray, targets: Fl
 def between(estimates: FloatArray, variances: FloatArray) -> float:
     """τ² by restricted maximum likelihood, 0 where no positive value is likelier. estimates, variances: (n_sites,)."""
 
+    def slopes(tau2: FloatArray) -> FloatArray:
+        """Twice the derivative of the restricted log likelihood, of each τ² (n,)."""
+        weights = 1 / (variances + tau2[:, None])
+        total = weights.sum(axis=1)
+        mean = (weights * estimates).sum(axis=1) / total
+        residuals = (weights**2 * (estimates - mean[:, None]) ** 2).sum(axis=1)
+        return np.asarray(residuals - total + (weights**2).sum(axis=1) / total)
+
     def slope(tau2: float) -> float:
-        """Twice the derivative of the restricted log likelihood."""
-        weights = 1 / (variances + tau2)
-        total = weights.sum()
-        mean = (weights * estimates).sum() / total
-        residuals = (weights**2 * (estimates - mean) ** 2).sum()
-        return float(residuals - total + (weights**2).sum() / total)
+        return float(slopes(np.array([tau2]))[0])
 
     high = max(float(np.var(estimates, ddof=1)), float(variances.max())) * 4 + 1e-12
     grid = np.concatenate([[0.0], np.geomspace(high * 1e-8, high, 60)])
-    slopes = np.array([slope(value) for value in grid])
-    falls = np.flatnonzero((slopes[:-1] > 0) & (slopes[1:] <= 0))
+    at_grid = slopes(grid)
+    falls = np.flatnonzero((at_grid[:-1] > 0) & (at_grid[1:] <= 0))
     peaks = [float(brentq(slope, grid[i], grid[i + 1], xtol=1e-14, rtol=1e-13)) for i in falls]
     return max([0.0, *peaks], key=lambda tau2: _likelihood(tau2, estimates, variances))
 

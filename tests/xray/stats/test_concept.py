@@ -6,7 +6,7 @@ from scipy.optimize import minimize
 from scipy.stats import f, norm
 from statsmodels.stats.contingency_tables import Table2x2
 
-from xray.stats.concept import _penalised, companions_changed, meaning_changed
+from xray.stats.concept import _halves, _penalised, companions_changed, meaning_changed
 from xray.stats.transfer import SiteScores
 
 
@@ -121,9 +121,10 @@ def test_the_test_of_companions_uses_the_largest_change_of_log_odds_ratios(copie
 
 def test_the_gradient_is_that_of_the_penalised_likelihood():
     rng = np.random.default_rng(5)
-    scores, y, beta = rng.normal(size=(80, 2)), (rng.random(80) < 0.4).astype(float), rng.normal(size=8)
-    _, gradient, information = _penalised(scores, y, 50, beta)
+    scores, y, beta = rng.normal(size=(2, 80)), (rng.random(80) < 0.4).astype(float), rng.normal(size=8)
+    halves = _halves(scores, y, 50)
+    _, gradient, information = _penalised(halves, beta)
     for k, step in enumerate(np.eye(8) * 1e-5):
-        above, below = (_penalised(scores, y, 50, beta + sign * step) for sign in (1, -1))
+        above, below = (_penalised(halves, beta + sign * step) for sign in (1, -1))
         assert (above[0] - below[0]) / 2e-5 == pytest.approx(gradient[k], rel=1e-5, abs=1e-5)
         np.testing.assert_allclose((below[1] - above[1]) / 2e-5, information[k], rtol=1e-5, atol=1e-5)
