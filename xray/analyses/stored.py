@@ -140,7 +140,12 @@ class TestSet:
 
     def labelled_tasks(self) -> frozenset[int]:
         """Places of the findings that any image here has a label of."""
-        return frozenset(np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist())
+        if "labelled" not in self.cache:
+            self.cache["labelled"] = frozenset(
+                np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist()
+            )
+        labelled: frozenset[int] = self.cache["labelled"]
+        return labelled
 
 
 @dataclass(frozen=True)

@@ -68,15 +68,16 @@ def kendall_tau(first: Numbers, second: Numbers) -> Association:
 
 @dataclass(frozen=True)
 class Ranks:
-    """A score's ranks among the images that have it. scores: (n_images,). kept: (n_images,) which have one.
+    """A score's ranks among the images that have it. scores: (n_images,). usable: (n_images,) which have one.
 
-    ranks: (n,) from 0 on without gaps, of those. sizes: how many share each rank.
+    ranks: (n,) from 0 on without gaps, of those. sizes: how many share each rank. order: (n,), places by rank.
     """
 
     scores: Numbers
     usable: NDArray[np.bool_]
     ranks: NDArray[np.int32]
     sizes: IntArray
+    order: NDArray[np.intp]
 
 
 def ranked(scores: Numbers) -> Ranks:
@@ -103,33 +104,43 @@ def tau_of_ranks(first: Ranks, second: Ranks) -> Association:
 
 
 def _tau(first: Ranks, second: Ranks) -> float:
-    x, y = first.ranks, second.ranks
-    pairs, tied_x, tied_y = _pairs(np.array([x.size])), _pairs(first.sizes), _pairs(second.sizes)
-    if first.sizes.size == x.size:  # no ties: ranks are places
-        by_x, tied_both = np.empty_like(y), 0
-        by_x[x] = y
-    else:
-        joint = np.sort(x.astype(np.int64) * second.sizes.size + y)
-        tied_both = _pairs(np.diff(np.flatnonzero(np.diff(joint, prepend=-1, append=-1))))
-        by_x = (joint % second.sizes.size).astype(np.int32)
+    pairs, tied_x, tied_y = _pairs(np.array([first.ranks.size])), _pairs(first.sizes), _pairs(second.sizes)
+    by_x = second.ranks[first.order]
+    tied_both = int(_sort_tied(by_x, first.sizes))
     upto = np.concatenate([[0], np.cumsum(second.sizes)])
     discordant = int(_inversions(by_x, np.empty_like(by_x), upto))
     lead = pairs - tied_x - tied_y + tied_both - 2 * discordant
     return lead / math.sqrt((pairs - tied_x) * (pairs - tied_y))
 
 
-def _dense_ranks(scores: NDArray[np.generic]) -> tuple[NDArray[np.int32], IntArray]:
-    """Ranks from 0 without gaps, and how many share each."""
+def _dense_ranks(scores: NDArray[np.generic]) -> tuple[NDArray[np.int32], IntArray, NDArray[np.intp]]:
+    """Ranks from 0 without gaps, how many share each, and the order that they are from."""
     order = np.argsort(scores)
     ascending = scores[order]
     steps = np.cumsum(np.append(False, ascending[1:] != ascending[:-1])[: scores.size], dtype=np.int32)
     ranks = np.empty_like(steps)
     ranks[order] = steps
-    return ranks, np.bincount(steps)
+    return ranks, np.bincount(steps), order
 
 
 def _pairs(sizes: IntArray) -> int:
     return int((sizes * (sizes - 1) // 2).sum())
+
+
+@compiled
+def _sort_tied(values: NDArray[np.int32], sizes: IntArray) -> int:
+    """Sort values within each group of ties of another score, whose sizes are given; how many pairs are tied in both."""
+    count, start = 0, 0
+    for size in sizes:
+        if size > 1:
+            group = values[start : start + size]
+            group.sort()
+            equal = 0
+            for i in range(1, size):
+                equal = equal + 1 if group[i] == group[i - 1] else 0
+                count += equal
+        start += size
+    return count
 
 
 @compiled
