@@ -52,14 +52,17 @@ class Command:
             return
         try:
             self.ending.set()
+            own, others = _descendants()  # which takes a while, so before the words: what still runs may log
             if words:
                 _say(words)
                 silence()
+            for child in own:
+                with contextlib.suppress(ProcessLookupError, PermissionError):
+                    os.kill(child, signal.SIGTERM)
             self.announced.set()
             deadline = time.monotonic() + CHILDREN_SECONDS
-            children = _tell_children()
             self.unwound.wait(self.patience)
-            _end_children(children, deadline)
+            _end_children([*own, *others], deadline)
         finally:
             os._exit(code)
 
@@ -178,20 +181,19 @@ def silence() -> None:
         os.close(null)
 
 
-def _tell_children() -> list[int]:
-    """Tell our children to end; all that descends from us now."""
+def _descendants() -> tuple[list[int], list[int]]:
+    """Our children, which are told to end, and all that descends from these, which ends with them."""
     import psutil
 
-    own = psutil.Process()
-    descendants = []
-    for child in own.children(recursive=True):
+    this = psutil.Process()
+    own: list[int] = []
+    others: list[int] = []
+    for child in this.children(recursive=True):
         with contextlib.suppress(psutil.Error):
             if "multiprocessing.resource_tracker" in " ".join(child.cmdline()):
                 continue  # it ends after us, when it has tidied up
-            descendants.append(child.pid)
-            if child.ppid() == own.pid:
-                child.terminate()
-    return descendants
+            (own if child.ppid() == this.pid else others).append(child.pid)
+    return own, others
 
 
 def _end_children(children: list[int], deadline: float) -> None:

@@ -12,7 +12,7 @@ from db.connection import Databases, databases
 from flows.migrations import has_tables, prepare
 from flows.processes import can_fork
 from flows.standing import servers
-from flows.standing.place import client_environment, this_stack
+from flows.standing.place import Stack, client_environment, this_stack
 from flows.surroundings import SILENT
 from flows.watch import reached
 from xray import settings
@@ -40,25 +40,15 @@ def storage() -> Iterator[Databases]:
 def prefect_api(store: Databases) -> Iterator[str]:
     """URL of a Prefect API: that of PREFECT_API_URL, of the standing stack, or of a server that lives as long as we do."""
     api_url = os.environ.get("PREFECT_API_URL")
+    begin_forks()
     prepare(store, ("mlflow",) if api_url else ("mlflow", "prefect"))
     if api_url:
         with reached("Prefect's server", api_url):
             yield api_url
         return
     stack = this_stack()
-    home = stack.home / "prefect"
-    home.mkdir(exist_ok=True)
-    quiet = {
-        **SILENT,
-        **_absolute(),
-        "PREFECT_HOME": str(home),
-        "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
-        # a failed task is raised by the flow; on the terminal its traceback would only be in the way
-        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get(
-            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
-        ),
-        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # while PostgreSQL is started again
-    }
+    home = _prefect_home(stack)
+    quiet = _quiet(home)
     standing = stack.running()
     if standing is not None and standing.url("prefect"):
         own = client_environment(stack, standing) | {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30"}
@@ -67,11 +57,6 @@ def prefect_api(store: Databases) -> Iterator[str]:
         with environment(quiet), environment(own), _inside(home), reached("Prefect's server", url):
             yield own["PREFECT_API_URL"]
         return
-    if cluster() is None and can_fork():
-        from flows import forked
-
-        with environment(quiet), _inside(home):
-            forked.start()  # it imports while the server starts
     without_pages = {
         "PREFECT_HOME": str(home),
         "PREFECT_UI_ENABLED": "false",
@@ -85,6 +70,43 @@ def prefect_api(store: Databases) -> Iterator[str]:
     ):
         _log.debug("Prefect's API at %s ends with this command", address)
         yield f"{address}/api"
+
+
+def begin_forks() -> None:
+    """Start what the processes of tasks are forks of, which imports while something else is done: for whoever needs an API
+    soon. Nothing where another's processes compute, or none can be forked.
+    """
+    stack = this_stack()
+    standing = stack.running()
+    elsewhere = os.environ.get("PREFECT_API_URL") or (standing is not None and standing.url("prefect"))
+    if elsewhere or cluster() is not None or not can_fork():
+        return
+    from flows import forked
+
+    home = _prefect_home(stack)
+    with environment(_quiet(home)), _inside(home):
+        forked.start()
+
+
+def _prefect_home(stack: Stack) -> Path:
+    home = stack.home / "prefect"
+    home.mkdir(exist_ok=True)
+    return home
+
+
+def _quiet(home: Path) -> dict[str, str]:
+    """Variables of Prefect that are the same wherever its API is."""
+    return {
+        **SILENT,
+        **_absolute(),
+        "PREFECT_HOME": str(home),
+        "PREFECT_LOGGING_LEVEL": os.environ.get("PREFECT_LOGGING_LEVEL", "WARNING"),
+        # a failed task is raised by the flow; on the terminal its traceback would only be in the way
+        "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": os.environ.get(
+            "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL", "CRITICAL"
+        ),
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # while PostgreSQL is started again
+    }
 
 
 def _absolute() -> dict[str, str]:

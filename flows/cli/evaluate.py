@@ -251,7 +251,7 @@ def _by_pictures(
     """Let models, by file or name, score the pictures of registered datasets, and print what a study's run prints."""
     from flows.cli.model import take_in
     from flows.cli.study import run_file
-    from flows.platform import storage
+    from flows.platform import begin_forks, storage
     from xray import settings
     from xray.data.foreign_models import get_foreign
     from xray.evaluate import put_study_file
@@ -261,6 +261,7 @@ def _by_pictures(
         for model in models:
             if Path(model).is_file():
                 _log.info("reading model %s", model)
+                begin_forks()
                 names.append(take_in(databases, Path(model)).name)
             else:
                 with databases.engine().begin() as connection:

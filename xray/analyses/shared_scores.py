@@ -77,5 +77,4 @@ class SharedScores:
 
     def _set(self, number: int, state: int) -> None:
         with self._lock:
-            if self._states[number] != READ:
-                self._states[number] = state
+            self._states[number] = state
