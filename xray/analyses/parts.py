@@ -1,5 +1,6 @@
 """Parts of what is to be computed of a study, for processes side by side: of one test cohort each, or cells of several."""
 
+import logging
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +16,8 @@ from xray.analyses.shared_scores import SharedScores
 from xray.analyses.stored import Scored, StoredStudy
 from xray.analyses.work import PartialWork, Stale, Within, Work
 from xray.cores import cores
+
+_log = logging.getLogger(__name__)
 
 ENOUGH: Final = 20e6
 """Scores, as often as they are used: below that, about a second's work, processes cost more than they gain."""
@@ -83,12 +86,16 @@ def divided(connection: Connection, study: StoredStudy, works: Sequence[Work | P
     return sorted(parts, key=lambda part: -part.scores) if worth else []
 
 
-def in_common(connection: Connection, study: StoredStudy, parts: Sequence[Part]) -> SharedScores:
-    """Room for the scores that several parts use."""
+def in_common(connection: Connection, study: StoredStudy, parts: Sequence[Part]) -> SharedScores | None:
+    """Room for the scores that several parts use; None where there is none, and each reads for itself."""
     n_images = _images(connection, study)
     n_parts = Counter(evaluation for part in parts for evaluation in part.uses)
     lengths = {e.evaluation_id: n_images[e.cohort_id] for e in study.evaluations if n_parts[e] > 1}
-    return SharedScores(lengths, len(study.findings), IN_COMMON)
+    try:
+        return SharedScores(lengths, len(study.findings), IN_COMMON)
+    except (OSError, ValueError) as error:  # no memory or semaphore, or no forks on this system
+        _log.debug("each part reads its scores for itself: %s", error)
+        return None
 
 
 def _shares(

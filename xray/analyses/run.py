@@ -144,7 +144,7 @@ def _compute_parts(connection: Connection, study_name: str, analyses: Sequence[A
         study = load_study(connection, study_name)
         works = to_compute(connection, study, analyses, stored_cells(connection, study))
         parts = divided(connection, study, works)
-        scores = in_common(connection, study, parts)
+        scores = in_common(connection, study, parts) if parts else None
         connection.commit()
         if not parts:
             return frozenset()

@@ -66,8 +66,7 @@ def compute(
     """Rows of table `subgroup_auc`: per test cohort, task, configuration, grouping and subgroup."""
     rows = [row for test in tests for row in _of_test(test, columns)]
     FAMILY.fill(rows)
-    for column in columns:
-        yield from (row for row in rows if row["grouping"] == column)
+    yield from rows
 
 
 def by(column: str) -> partial[Iterator[dict[str, Any]]]:

@@ -15,6 +15,8 @@ RIDGE: Final = 0.5
 """Penalty on standardised coefficients: keeps them finite where scores separate the classes."""
 _PENALTY: Final = np.array([0.0, 0.0, *[RIDGE] * 6])
 _TESTED: Final = slice(6, None)
+_NOISE: Final = 1e-9
+"""Of the largest variance of a combination of both slopes: what is smaller is rounding, as where both networks are one."""
 _STEPS: Final = 50
 """More than any fit takes."""
 
@@ -57,8 +59,8 @@ def _meaning(
     covariance = inverse @ (gradients.T @ gradients) @ inverse
     coefficients = beta[_TESTED]
     statistic = min(
-        float(coefficients @ np.linalg.pinv(matrix[_TESTED, _TESTED], hermitian=True) @ coefficients)
-        for matrix in (covariance, inverse)
+        float(coefficients @ np.linalg.pinv(matrix, rcond=_NOISE, hermitian=True) @ coefficients)
+        for matrix in (covariance[_TESTED, _TESTED], inverse[_TESTED, _TESTED])
     )
     return float(fdtrc(2, degrees, statistic * (degrees - 1) / (2 * degrees)))
 

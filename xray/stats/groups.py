@@ -79,14 +79,14 @@ class InOrder:
         shape = (2, n_groups, len(self.columns))
         counts, variances = np.zeros((*shape, 7), dtype=np.int64), np.zeros((*shape, 1))
         infinite = np.array([column.infinite for column in self.columns], dtype=np.bool_)
-        for place, column in enumerate(self.columns):
+        for position, column in enumerate(self.columns):
             of_group = of[column.images]
             for number in range(n_groups):
                 for is_rest in range(1 if n_groups == 2 else 2):  # of two, the other is computed as a group
                     members = _members(
                         of_group, number, bool(is_rest), column.positive, column.step, column.unit
                     )
-                    cell = is_rest, number, place
+                    cell = is_rest, number, position
                     _sums(*members, self.n_units, counts[cell], variances[cell])
         if n_groups == 2:
             counts[1], variances[1] = counts[0, ::-1], variances[0, ::-1]

@@ -16,7 +16,7 @@ from db.store import read_logits
 from tests.xray.analyses.conftest import World
 from xray.analyses import parallel, parts, run, shared_scores
 from xray.analyses.run import ANALYSES
-from xray.analyses.shared_scores import TAKEN, SharedScores
+from xray.analyses.shared_scores import READ, TAKEN, SharedScores
 from xray.analyses.stored import StoredStudy, load_study
 
 FORK = multiprocessing.get_context("fork")
@@ -101,6 +101,40 @@ def test_what_others_are_reading_comes_last_and_is_read_though_they_were_killed(
         assert list(reads) == [numbers[0], numbers[2], numbers[1]]
         expected = read_logits(connection, numbers[1], study.task_ids)
     np.testing.assert_array_equal(logits[numbers[1]], expected)
+
+
+def test_scores_are_told_to_be_there_when_they_are(
+    two_sites: World, study: StoredStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    number = study.evaluations[0].evaluation_id
+    scores, states = shared(study), []
+
+    def noted(connection: Any, evaluation: int, task_ids: Any) -> Any:
+        states.append(scores._state(evaluation))
+        logits = read_logits(connection, evaluation, task_ids)
+        return logits[:, :-1] if len(states) == 1 else logits
+
+    monkeypatch.setattr(shared_scores, "read_logits", noted)
+    with two_sites.engine.connect() as connection:
+        for length in (59, 60):  # of another length they are not kept
+            assert scores.read(connection, [number], study.task_ids)[number].shape[1] == length
+        assert scores._state(number) == READ
+    assert states == [TAKEN, TAKEN]
+
+
+def test_without_memory_in_common_each_part_reads_for_itself(
+    two_sites: World, study: StoredStudy, reads: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError(12, "no memory")
+
+    monkeypatch.setattr(shared_scores.mmap, "mmap", refuse)
+    monkeypatch.setattr(parts, "ENOUGH", 0)
+    for module in (parts, parallel):
+        monkeypatch.setattr(module, "cores", lambda: 2)
+    run.run(two_sites.engine, "test", ANALYSES, in_parts=True)
+    assert set(reads) == {e.evaluation_id for e in study.evaluations}
+    assert not any(run.run(two_sites.engine, "test", ANALYSES).values())
 
 
 def test_what_there_is_no_room_for_is_read_by_each(

@@ -128,3 +128,11 @@ def test_the_gradient_is_that_of_the_penalised_likelihood():
         above, below = (_penalised(halves, beta + sign * step) for sign in (1, -1))
         assert (above[0] - below[0]) / 2e-5 == pytest.approx(gradient[k], rel=1e-5, abs=1e-5)
         np.testing.assert_allclose((below[1] - above[1]) / 2e-5, information[k], rtol=1e-5, atol=1e-5)
+
+
+def test_two_networks_that_are_one_say_the_same_in_both_directions():
+    for seed in range(20):
+        a, b = sites(seed)
+        a, b = (SiteScores(of.labels, of.of_a, of.of_a, of.patients) for of in (a, b))
+        forth, back = meaning_changed(a, b, np.arange(3)), meaning_changed(b, a, np.arange(3))
+        np.testing.assert_allclose(forth, back, rtol=1e-6)

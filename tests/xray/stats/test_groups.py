@@ -82,3 +82,12 @@ def test_of_two_groups_each_is_the_rest_of_the_other(clustered):
     assert (inside.value[0, :2] != inside.value[1, :2]).all()
     of_first = (group % 2 == 0) & ~np.isnan(labels[:, 0]) & ~np.isnan(scores[:, 0])
     assert inside.n[0, 0] == of_first.sum()
+
+
+def test_patients_may_be_named_by_anything():
+    rng = np.random.default_rng(9)
+    labels, scores, group = rng.integers(0, 2, 60).astype(float), rng.random((60, 1)), rng.integers(0, 3, 60)
+    patients = rng.integers(0, 25, 60)
+    expected = auc_by_group(labels, scores, group, 3, patients)[0]
+    for names in (patients - 40, patients * 1000, np.array([f"p{k:02}" for k in patients])):
+        np.testing.assert_array_equal(auc_by_group(labels, scores, group, 3, names)[0].lower, expected.lower)
