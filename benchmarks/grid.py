@@ -52,6 +52,7 @@ MEASURED: Final = """
 import time
 start = time.perf_counter()
 import inspect, json, os, resource, sys
+import flows  # with which every program of ours begins: it has garbage looked for seldom
 from pathlib import Path
 from sqlalchemy import create_engine
 from sqlalchemy.pool import NullPool
