@@ -140,12 +140,7 @@ class TestSet:
 
     def labelled_tasks(self) -> frozenset[int]:
         """Places of the findings that any image here has a label of."""
-        if "labelled" not in self.cache:
-            self.cache["labelled"] = frozenset(
-                np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist()
-            )
-        labelled: frozenset[int] = self.cache["labelled"]
-        return labelled
+        return frozenset(np.flatnonzero(~np.isnan(self.cohort.labels).all(axis=0)).tolist())
 
 
 @dataclass(frozen=True)
