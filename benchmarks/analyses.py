@@ -15,10 +15,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 import json
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,6 +24,7 @@ from sklearn.metrics import cohen_kappa_score, roc_auc_score
 from sqlalchemy import Connection, Engine, create_engine, insert, select, text
 from sqlalchemy.pool import NullPool
 
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, arguments, holds, is_equal, judged
 from benchmarks.store import server_seconds, store_labels
 from db.embedded import acquire, status
@@ -222,8 +221,8 @@ def agrees(engine: Engine) -> bool:
 
 def rows(quick: bool) -> Iterator[Row]:
     """Time and memory of `xray analyse all`, and of a second run, which finds nothing to do."""
-    with tempfile.TemporaryDirectory() as folder, acquire(Path(folder) / "server") as server:
-        running = status(Path(folder) / "server")
+    with scratch_home() as folder, acquire(folder) as server:
+        running = status(folder)
         assert running is not None
         server.create_database("grid")
         engine = create_engine(server.url("grid"), poolclass=NullPool)

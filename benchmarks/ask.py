@@ -9,11 +9,9 @@ import os
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +20,10 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import Engine, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, arguments, judged
 from benchmarks.store import N_TASKS, TASKS, store_labels, vacuum
-from db.embedded import acquire, stop
+from db.embedded import acquire
 from db.migrate import upgrade
 from db.schema import Cohort, Dataset, Model, ModelTask, Protocol, Site
 from db.store import put_image_list, write_evaluation
@@ -186,11 +185,9 @@ def questions(world: World) -> Iterator[Question]:
 def rows(quick: bool) -> Iterator[Row]:
     """Every question, as soon as it is answered."""
     sizes = {name: n // 40 for name, n in SIZES.items()} if quick else SIZES
-    with tempfile.TemporaryDirectory() as folder:
-        with acquire(Path(folder)) as server:
-            server.create_database("ask")
-            yield from measurements(create_engine(server.url("ask"), poolclass=NullPool), sizes)
-        stop(Path(folder))  # else it would still write while the folder is removed
+    with scratch_home() as folder, acquire(folder) as server:
+        server.create_database("ask")
+        yield from measurements(create_engine(server.url("ask"), poolclass=NullPool), sizes)
 
 
 def measurements(engine: Engine, sizes: dict[str, int]) -> Iterator[Row]:

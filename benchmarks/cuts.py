@@ -13,12 +13,10 @@ import os
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
@@ -27,8 +25,9 @@ from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matri
 from sqlalchemy import Engine, create_engine, text
 
 from benchmarks.analyses import build
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, arguments, holds, is_equal, judged
-from db.embedded import acquire, stop
+from db.embedded import acquire
 from db.migrate import upgrade
 from xray.analyses.cuts import Cut, Cutting, Selection, cut, cut_frame
 from xray.analyses.kept import MOST, Cache
@@ -139,16 +138,14 @@ def agree(frames: dict[str, pd.DataFrame], common: dict[str, float]) -> bool:
 
 def rows(quick: bool) -> Iterator[Row]:
     """Every kind of cut, as soon as it is measured."""
-    with tempfile.TemporaryDirectory(prefix="cuts") as folder:
-        with acquire(Path(folder)) as server:
-            server.create_database("cuts")
-            engine = create_engine(server.url("cuts"))
-            upgrade(engine)
-            n_scores = build(engine, 0.02 if quick else 1.0)
-            with engine.begin() as connection:
-                connection.execute(text(DAYS))
-            yield from measured(World(engine), f"{n_scores / 1e6:.3g} M scores")
-        stop(Path(folder))  # else it would still write while the folder is removed
+    with scratch_home() as folder, acquire(folder) as server:
+        server.create_database("cuts")
+        engine = create_engine(server.url("cuts"))
+        upgrade(engine)
+        n_scores = build(engine, 0.02 if quick else 1.0)
+        with engine.begin() as connection:
+            connection.execute(text(DAYS))
+        yield from measured(World(engine), f"{n_scores / 1e6:.3g} M scores")
 
 
 def measured(world: World, about: str) -> Iterator[Row]:

@@ -13,7 +13,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 import contextlib
 import random
 import socket
-import tempfile
 import threading
 import time
 import urllib.request
@@ -27,6 +26,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import NullPool
 
 from benchmarks.ask import SIZES, build
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, arguments, judged
 from db.connection import embedded
 from db.embedded import acquire
@@ -127,14 +127,14 @@ def rows(quick: bool) -> Iterator[Row]:
     sizes = {name: max(100, round(n * part)) for name, n in SIZES.items()}
     n_images = sum(sizes.values())
     with (
-        tempfile.TemporaryDirectory(prefix="explore") as folder,
-        embedded(Path(folder)) as logins,
-        acquire(Path(folder)) as server,
+        scratch_home() as folder,
+        embedded(folder) as logins,
+        acquire(folder) as server,
     ):
         engine = create_engine(server.url("xray"), poolclass=NullPool)
         world = build(engine, sizes)
         analysed(engine)
-        with served(str(logins["writer"].reader), logins["writer"].xray, Path(folder)) as base:
+        with served(str(logins["writer"].reader), logins["writer"].xray, folder) as base:
             for page in PAGES:
                 times(base, page, 1, 2, n_images)  # what is read once
             for number, page in enumerate(PAGES, start=1):

@@ -19,7 +19,6 @@ import argparse
 import json
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +29,7 @@ from sqlalchemy import Engine, create_engine, insert, select, text
 from sqlalchemy.pool import NullPool
 
 from benchmarks.analyses import DATASETS, N_TASKS, add, add_model, build, images
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, holds, is_equal, judged
 from benchmarks.store import store_labels
 from db.embedded import acquire
@@ -93,13 +93,13 @@ class Took:
     gigabytes: float
 
 
-def run(url: str, folder: str, page: bool, tree: Path = ROOT) -> Took:
+def run(url: str, folder: Path, page: bool, tree: Path = ROOT) -> Took:
     """Bring results, and the page where it is asked for, up to date by the code of a tree."""
     sites = ",".join(f"{name}/{site}" for name, (site, _) in DATASETS.items())
-    figures = f"{folder}/figures" if page else ""
+    figures = str(folder / "figures") if page else ""
     process = subprocess.run(
         [sys.executable, "-c", MEASURED, url, figures, sites], cwd=tree, capture_output=True, text=True, check=False,
-        env={**os.environ, "PYTHONPATH": str(tree), "XRAY_HOME": f"{folder}/home"},
+        env={**os.environ, "PYTHONPATH": str(tree), "XRAY_HOME": str(folder / "home")},
     )  # fmt: skip
     if process.returncode:
         raise SystemExit(process.stderr)
@@ -178,7 +178,7 @@ def forget(engine: Engine) -> None:
 
 def rows(quick: bool, former: Path | None) -> Iterator[Row]:
     """All anew, one more model, one more dataset, and all anew again, which says whether the results are the same."""
-    with tempfile.TemporaryDirectory() as folder, acquire(Path(folder) / "server") as server:
+    with scratch_home() as folder, acquire(folder) as server:
         server.create_database("grid")
         engine = create_engine(server.url("grid"), poolclass=NullPool)
         upgrade(engine)

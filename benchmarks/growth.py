@@ -16,7 +16,6 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # before numpy
 import argparse
 import resource
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from sqlalchemy.pool import NullPool
 
 from benchmarks.ask import EFFUSION, SIZES, World, add_models, build
 from benchmarks.explore import analysed, seconds, served
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, judged
 from benchmarks.store import TASKS, Meter, vacuum
 from db.connection import embedded
@@ -134,11 +134,11 @@ def steps(quick: bool, whole: bool) -> Iterator[Step]:
     """Every size, as soon as it is measured."""
     sizes = {name: n // 40 for name, n in IMAGES.items()} if quick else IMAGES
     with (
-        tempfile.TemporaryDirectory(prefix="growth") as folder,
-        embedded(Path(folder)) as logins,
-        acquire(Path(folder)) as server,
+        scratch_home() as folder,
+        embedded(folder) as logins,
+        acquire(folder) as server,
     ):
-        running = status(Path(folder))
+        running = status(folder)
         assert running is not None
         meter, engine = Meter(running.pid), create_engine(server.url("xray"), poolclass=NullPool)
         world, before = build(engine, sizes, 0), 0
@@ -160,7 +160,7 @@ def steps(quick: bool, whole: bool) -> Iterator[Step]:
                 "store, bytes/score": stored / (n * per_model * 1e6),
             }
             users = str(logins["writer"].reader), logins["writer"].xray
-            times = question_times(engine, world, users, Path(folder))
+            times = question_times(engine, world, users, folder)
             own = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             yield Step(n * per_model, costs, times, {"memory": own / 1e3, "server": largest / 1e3}, equal)
             before = n

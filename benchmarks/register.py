@@ -92,6 +92,7 @@ def measure(name: str, path: Path) -> Run:
     from sqlalchemy import create_engine
     from sqlalchemy.pool import NullPool
 
+    from benchmarks.homes import scratch_home
     from db.embedded import acquire
     from db.migrate import upgrade
     from xray.data.counts import count_states
@@ -99,7 +100,7 @@ def measure(name: str, path: Path) -> Run:
     from xray.data.request import DatasetRequest
     from xray.data.sources.datasets import dataset
 
-    with tempfile.TemporaryDirectory() as home, acquire(Path(home)) as server:
+    with scratch_home() as home, acquire(home) as server:
         server.create_database("benchmark")
         engine = create_engine(server.url("benchmark"), poolclass=NullPool)
         upgrade(engine)

@@ -13,7 +13,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import contextlib
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -27,6 +26,7 @@ from sklearn.metrics import roc_auc_score
 from sqlalchemy import Connection, Engine, create_engine, insert, text
 from sqlalchemy.pool import NullPool
 
+from benchmarks.homes import scratch_home
 from benchmarks.report import Row, Timing, arguments, is_equal, judged
 from db.copy import array, copy_in, scalar
 from db.embedded import acquire, status
@@ -356,8 +356,8 @@ def grow(
 
 def rows(quick: bool) -> Iterator[Row]:
     """All claims, each as soon as it is measured; a database each, so that none finds the other's rows."""
-    with tempfile.TemporaryDirectory() as folder, acquire(Path(folder)) as server:
-        running = status(Path(folder))
+    with scratch_home() as folder, acquire(folder) as server:
+        running = status(folder)
         assert running is not None
         for name, measure in (("load", load), ("analyse", analyse)):
             server.create_database(name)
