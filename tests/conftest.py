@@ -11,6 +11,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -97,10 +98,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
             connection.execute(text("alter system set fsync = off"))
             connection.execute(text("select pg_reload_conf()"))
         yield running
+        _admin(running).dispose()
 
 
+@cache
 def _admin(server: Server) -> Engine:
-    return create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
+    return create_engine(server.url("postgres"), isolation_level="AUTOCOMMIT")
 
 
 def copy_template(server: Server, template: str, name: str) -> str:
@@ -170,9 +173,11 @@ def database(server: Server, _template: str) -> Iterator[str]:
 
 
 @pytest.fixture
-def engine(database: str) -> Engine:
-    """An engine on a new, migrated, empty database."""
-    return create_engine(database, poolclass=NullPool)
+def engine(database: str) -> Iterator[Engine]:
+    """An engine on a new, migrated, empty database. Its connections stay open: to make one costs the server 5 to 12 ms."""
+    engine = create_engine(database)
+    yield engine
+    engine.dispose()
 
 
 @pytest.fixture

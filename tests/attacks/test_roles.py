@@ -32,6 +32,7 @@ class Attacked:
             "reader": reader,
             "alice": reader.set(username="alice", password=password),
         }
+        self.looking = self.superuser()
 
     def connect(self, role: str, database: str = "xray") -> "psycopg2.extensions.connection":
         """As the role, with all that it may set for itself set in the attacker's favour."""
@@ -60,7 +61,7 @@ class Attacked:
         union all select 'extension', extname from pg_extension
         union all select 'large object', oid::text from pg_largeobject_metadata
         order by 1, 2"""
-        with closing(self.superuser()) as connection, connection.cursor() as cursor:
+        with self.looking.cursor() as cursor:
             cursor.execute(question)
             return cursor.fetchall()
 
@@ -76,7 +77,9 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Attacked]:
             connection.autocommit = True
             with connection.cursor() as cursor:
                 password = grant(cursor, NAMES, "alice")
-        yield Attacked(home, server, urls, password)
+        attacked = Attacked(home, server, urls, password)
+        stack.enter_context(closing(attacked.looking))
+        yield attacked
 
 
 FOR_ALL = {

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, insert
-from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.results import Analysis
@@ -125,4 +124,4 @@ def rows(engine: Engine) -> Rows:
 def shared_rows(server: Server, _template: str) -> Rows:
     """Rows in one migrated database for all tests of a file, which leave it as they find it."""
     url = copy_template(server, _template, f"shared_{next(_numbers)}")
-    return Rows(create_engine(url, poolclass=NullPool))
+    return Rows(create_engine(url))

@@ -99,7 +99,7 @@ def template(server: Server, _template: str) -> str:
 
 @pytest.fixture
 def filled(server: Server, template: str) -> Engine:
-    return create_engine(copy_template(server, template, f"filled_{next(_numbers)}"), poolclass=NullPool)
+    return create_engine(copy_template(server, template, f"filled_{next(_numbers)}"))
 
 
 def test_every_table_has_rows(filled: Engine) -> None:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.errors import DatabaseError
@@ -24,7 +23,7 @@ _numbers = itertools.count()
 def empty(server: Server) -> Engine:
     name = f"loaded_{next(_numbers)}"
     server.create_database(name)
-    return create_engine(server.url(name), poolclass=NullPool)
+    return create_engine(server.url(name))
 
 
 def url(engine: Engine) -> str:

@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 import pytest
 from sqlalchemy import Connection, Engine, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.store import read_logits
@@ -123,7 +122,7 @@ def finished(
     server: Server, _template: str, mlflow_url: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Finished:
     folder = tmp_path_factory.mktemp("own findings")
-    engine = create_engine(copy_template(server, _template, "own_findings"), poolclass=NullPool)
+    engine = create_engine(copy_template(server, _template, "own_findings"))
     draw(folder / "north", "alpha")
     draw(folder / "south", "delta")
     (folder / "study.toml").write_text(STUDY)

@@ -50,6 +50,7 @@ def ensure_model(
     if not together.is_main_process:
         return _take_part(engine, home, request)
     with engine.connect() as lock:
+        lock.detach()  # it is closed with this block, and so gives its lock back, whatever pool the engine has
         with engine.begin() as connection:
             key = model_key(connection, request)
         if key is None:

@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import brier_score_loss, cohen_kappa_score, confusion_matrix, roc_auc_score
 from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 from statsmodels.stats.proportion import proportion_confint
 
 import xray
@@ -40,7 +39,7 @@ def databases(server: Any, _template: str) -> list[str]:
 @pytest.fixture(scope="module")
 def hospitals(databases: list[str]) -> Hospitals:
     """Three hospitals with a model from elsewhere; x's label file has days."""
-    sites = Hospitals(World(create_engine(databases[0], poolclass=NullPool)))
+    sites = Hospitals(World(create_engine(databases[0])))
     sites.one_more_from_elsewhere()
     with sites.world.engine.begin() as connection:
         connection.execute(
@@ -57,7 +56,7 @@ def hospitals(databases: list[str]) -> Hospitals:
 @pytest.fixture(scope="module")
 def without_the_young(databases: list[str]) -> Hospitals:
     """The same hospitals of which nobody under 30 was ever registered."""
-    sites = Hospitals(World(create_engine(databases[1], poolclass=NullPool)), OLD)
+    sites = Hospitals(World(create_engine(databases[1])), OLD)
     sites.one_more_from_elsewhere()
     run_all(sites.world.engine, "test")
     return sites

@@ -5,7 +5,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import roc_auc_score
 from sqlalchemy import create_engine, text
-from sqlalchemy.pool import NullPool
 
 from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
@@ -29,7 +28,7 @@ def labelled(rng, n=N):
 @pytest.fixture(scope="module")
 def planted(server, _template):
     """Sites x and y, where Mass means something else; y2 has y's images under x's reader. Two seeds, a model of all."""
-    world = World(create_engine(copy_template(server, _template, "images_or_labels"), poolclass=NullPool))
+    world = World(create_engine(copy_template(server, _template, "images_or_labels")))
     rng = np.random.default_rng(3)
     in_x, other_x = labelled(rng)
     in_y, other_y = labelled(rng)

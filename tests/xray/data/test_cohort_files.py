@@ -41,7 +41,7 @@ def elsewhere(server: Server, _template: str, request: pytest.FixtureRequest) ->
     admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"create database {name} template {_template}"))
-    return create_engine(server.url(name), poolclass=NullPool)
+    return create_engine(server.url(name))
 
 
 def test_cohorts_are_rebuilt_elsewhere_with_the_same_hashes(

@@ -137,7 +137,7 @@ def real(server: Server, _template: str, published: dict[str, SourceTable]) -> E
     admin = create_engine(server.url("postgres"), poolclass=NullPool, isolation_level="AUTOCOMMIT")
     with admin.connect() as connection:
         connection.execute(text(f"create database real_labels template {_template}"))
-    engine = create_engine(server.url("real_labels"), poolclass=NullPool)
+    engine = create_engine(server.url("real_labels"))
     with engine.begin() as connection:
         for name in ("nih", "google", "rsna"):
             register(connection, name, dataset(name).site, name, published[name], None)

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import cohen_kappa_score
 from sqlalchemy import Engine, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.store import StoredCohort, read_cohort
@@ -66,7 +65,7 @@ def family(
         write_family(folder, 200)
         files = {"nih": "Data_Entry_2017.csv", "rsna": "stage_2_train_labels.csv"}
         tables = {name: sources()[name](folder / file, None) for name, file in files.items()}
-    engine = create_engine(copy_template(server, _template, f"shared_{request.param}"), poolclass=NullPool)
+    engine = create_engine(copy_template(server, _template, f"shared_{request.param}"))
     with engine.begin() as connection:
         for name in NAMES:
             register(connection, name, dataset(name).site, name, tables[name], None)
