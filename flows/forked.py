@@ -98,7 +98,6 @@ def import_all(names: tuple[str, ...]) -> dict[str, str]:
     for name in names:
         importlib.import_module(name)
     tracking.import_all()
-    gc.collect()
     gc.freeze()  # what is here stays: a fork's collector need not touch, and so copy, its pages
     return {name: value for name, value in os.environ.items() if name not in before}
 

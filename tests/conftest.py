@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -165,9 +166,16 @@ def demo_copy(demo_command: Finished) -> Path:
 
 @pytest.fixture
 def database(server: Server, _template: str) -> Iterator[str]:
-    """URL of a new, migrated, empty database, gone after the test: hundreds of them would fill a disk."""
+    """URL of a new, migrated, empty database, gone after the test."""
+    with copied(server, _template) as url:
+        yield url
+
+
+@contextmanager
+def copied(server: Server, template: str) -> Iterator[str]:
+    """URL of a new database like the template, gone after the block: hundreds of them would fill a disk."""
     name = f"test_{next(_numbers)}"
-    yield copy_template(server, _template, name)
+    yield copy_template(server, template, name)
     with _admin(server).connect() as connection:
         connection.execute(text(f"drop database if exists {name} with (force)"))
 

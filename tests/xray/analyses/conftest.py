@@ -7,8 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from sqlalchemy import Engine, insert, select
+from sqlalchemy import Engine, create_engine, insert, select
+from sqlalchemy.pool import NullPool
 
+from db.embedded import Server
 from db.findings import put_list
 from db.schema import (
     Cohort,
@@ -24,6 +26,9 @@ from db.schema import (
 )
 from db.schema import Study as StoredStudyRow
 from db.store import list_hash, put_image_list, write_evaluation
+from tests.conftest import copy_template
+from tests.xray.analyses.hospitals import Hospitals
+from xray.analyses.run import run_all
 from xray.data.request import DatasetRequest
 from xray.learning.recipe import Recipe
 from xray.study import Configuration, Study
@@ -231,6 +236,21 @@ def two_sites(world: World) -> World:
                 world.score(model, dataset, {task: logits[task] for task in tasks[trained_on]})
     world.study(["x", "y"], models)
     return world
+
+
+@pytest.fixture(scope="session")
+def built(server: Server, _template: str) -> Hospitals:
+    """Of whom nothing was computed, in a database of which others are copies: nobody may stay connected to it."""
+    return Hospitals(World(create_engine(copy_template(server, _template, "hospitals"), poolclass=NullPool)))
+
+
+@pytest.fixture(scope="session")
+def analysed(server: Server, built: Hospitals) -> Hospitals:
+    """The same, of whom one process has computed all."""
+    url = copy_template(server, "hospitals", "hospitals_analysed")
+    sites = built.at(create_engine(url, poolclass=NullPool))
+    run_all(sites.world.engine, "test")
+    return sites
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from db.store import read_vectors
 from flows.cli import cli
 from tests.conftest import copy_template
 from tests.xray.analyses.conftest import World
-from tests.xray.analyses.test_cells import Hospitals
+from tests.xray.analyses.hospitals import Hospitals
 from xray.analyses.analysis import stored_rows
 from xray.analyses.cuts import Cut, Selection, can_be_cut, cut, cut_frame
 from xray.analyses.kept import Cache

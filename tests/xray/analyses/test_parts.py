@@ -7,16 +7,18 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, create_engine, text
 
-from tests.xray.analyses.conftest import World
-from tests.xray.analyses.test_cells import Hospitals, adjusted, cells, computed, rows
+from db.embedded import Server
+from tests.conftest import copied
+from tests.xray.analyses.hospitals import Hospitals, adjusted, assert_equal, cells, computed, rows
 from xray.analyses import parallel, parts, run
 from xray.analyses.run import ANALYSES, by_column, run_all
 from xray.analyses.stored import load_study
@@ -26,12 +28,19 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @pytest.fixture
-def hospitals(world: World, monkeypatch: pytest.MonkeyPatch) -> Hospitals:
+def hospitals(server: Server, built: Hospitals, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hospitals]:
     """A study that nothing was computed of, on a machine of two cores where processes are always worth it."""
     monkeypatch.setattr(parts, "ENOUGH", 0)
     for module in (parts, parallel):
         monkeypatch.setattr(module, "cores", lambda: 2)
-    return Hospitals(world)
+    with copied(server, "hospitals") as url:
+        yield built.at(create_engine(url))
+
+
+def assert_complete(engine: Engine, analysed: Hospitals) -> None:
+    """Nothing was left, and the results are those that one process computes."""
+    assert not any(run_all(engine, "test").values())
+    assert_equal(rows(engine), rows(analysed.world.engine))
 
 
 def in_parts(engine: Engine) -> dict[str, bool]:
@@ -39,7 +48,11 @@ def in_parts(engine: Engine) -> dict[str, bool]:
 
 
 def test_processes_compute_every_cell_that_scores_enter_and_the_results_are_the_same(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, tmp_path: Path
+    hospitals: Hospitals,
+    analysed: Hospitals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    tmp_path: Path,
 ) -> None:
     engine, compute = hospitals.world.engine, run.compute_stale
 
@@ -65,7 +78,7 @@ def test_processes_compute_every_cell_that_scores_enter_and_the_results_are_the_
     for name in ("mean_auc", "leave_one_site_out", "subgroups"):
         adjusted(rows(engine)[name])
     monkeypatch.undo()
-    assert computed(engine, cells(engine)) == set()
+    assert_complete(engine, analysed)
 
 
 def test_one_more_dataset_in_parts_costs_its_own_cells(hospitals: Hospitals) -> None:
@@ -96,7 +109,7 @@ def test_subgroups_by_any_column_are_computed_in_parts_too(hospitals: Hospitals)
 
 
 def test_an_analysis_that_fails_in_a_part_leaves_the_others_and_says_why(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch
+    hospitals: Hospitals, analysed: Hospitals, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine, compute = hospitals.world.engine, parts.Work.compute
 
@@ -112,12 +125,16 @@ def test_an_analysis_that_fails_in_a_part_leaves_the_others_and_says_why(
     assert len(rows(engine)["performance"]) > 10
     monkeypatch.setattr(parts.Work, "compute", compute)
     assert in_parts(engine)["calibration"]
-    assert computed(engine, cells(engine)) == set()
+    assert_complete(engine, analysed)
 
 
 @pytest.mark.parametrize("title", ["y", "several, 2 of 2"])
 def test_where_a_process_is_killed_one_process_computes_what_is_left(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, title: str
+    hospitals: Hospitals,
+    analysed: Hospitals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    title: str,
 ) -> None:
     engine, own, compute = hospitals.world.engine, os.getpid(), run._compute
 
@@ -132,11 +149,14 @@ def test_where_a_process_is_killed_one_process_computes_what_is_left(
         "one process computes the rest, as not several can: A process in the process pool was terminated abruptly while the "
         "future was running or pending."
     ]
-    assert computed(engine, cells(engine)) == set()
+    assert_complete(engine, analysed)
 
 
 def test_where_no_process_can_be_started_this_one_computes(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hospitals: Hospitals,
+    analysed: Hospitals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     """The second fork fails: the first ends, and nothing waits for it."""
     fork, forks = os.fork, []
@@ -152,11 +172,14 @@ def test_where_no_process_can_be_started_this_one_computes(
     monkeypatch.undo()
     assert not multiprocessing.active_children()
     assert "Resource temporarily unavailable" in caplog.text
-    assert computed(hospitals.world.engine, cells(hospitals.world.engine)) == set()
+    assert_complete(hospitals.world.engine, analysed)
 
 
 def test_what_fails_in_processes_alone_is_logged_and_computed_here(
-    hospitals: Hospitals, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    hospitals: Hospitals,
+    analysed: Hospitals,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     own, compute = os.getpid(), run._compute
 
@@ -170,7 +193,7 @@ def test_what_fails_in_processes_alone_is_logged_and_computed_here(
     assert all(in_parts(hospitals.world.engine).values())
     assert "x is left for the end: RuntimeError: too many clients" in caplog.messages
     assert "computed x" not in caplog.messages
-    assert computed(hospitals.world.engine, cells(hospitals.world.engine)) == set()
+    assert_complete(hospitals.world.engine, analysed)
 
 
 LOCKS = {
