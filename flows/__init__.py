@@ -3,6 +3,7 @@
 Whatever starts here, and every process that it starts, makes files for its owner only.
 """
 
+import atexit
 import gc
 import os
 from typing import Final
@@ -12,3 +13,5 @@ MANY: Final = (100_000, 20, 100)
 
 os.umask(0o077)
 gc.set_threshold(*MANY)
+# as it ends, Python looks for garbage among all that was imported: .4 s of an analysis, 1 s of Prefect, 2.7 s with PyTorch
+atexit.register(gc.freeze)
