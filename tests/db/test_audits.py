@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Connection, CursorResult, Engine, create_engine, text
-from sqlalchemy.pool import NullPool
 
 from db.embedded import Server
 from db.store import list_hash
@@ -95,11 +94,11 @@ FAULTS = {
 @pytest.fixture(scope="module")
 def well(server: Server, _template: str) -> Engine:
     """A database with rows in every table, in which all is well."""
-    engine = create_engine(copy_template(server, _template, "audited"), poolclass=NullPool)
+    engine = create_engine(copy_template(server, _template, "audited"))
     rows = Rows(engine)
     fill(rows)
     with engine.begin() as connection:
-        connection.execute(text("set session_replication_role = replica"))
+        connection.execute(text("set local session_replication_role = replica"))
         connection.execute(text('update protocol set definition = \'{"split": {"method": "patient"}}\''))
         term = "select id from source_term where dataset_id = label.dataset_id"
         connection.execute(

@@ -2,7 +2,8 @@
 
 import pytest
 
-pytestmark = pytest.mark.timeout(900)
+# each command is also in tests/flows/cli/test_db.py, on a smaller home
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 
 def test_the_commands_of_the_page_run(blocks, installation, tmp_path):

@@ -73,6 +73,7 @@ def planted(demo) -> dict[tuple[str, str, str], Planted]:
     }
 
 
+@pytest.mark.slow
 def test_the_measured_effect_of_a_cause_is_the_planted_one(planted):
     assert len(planted) == 12 * 8
     for task in CHANGED:

@@ -163,8 +163,8 @@ def test_a_restored_home_has_the_same_rows_and_results(tiny, restored):
         assert (restored.home.path / "reports" / "tiny" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_restored_home_passes_every_check(restored):
-    assert "nothing found" in restored.home.run("db", "check").stdout
+def test_a_restored_home_passes_every_check(restored, typed):
+    assert "nothing found" in typed(restored.home, "db", "check")[1]
 
 
 def test_a_restored_model_scores_as_before(tiny, restored, monkeypatch):
