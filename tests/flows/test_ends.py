@@ -230,7 +230,8 @@ def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
 
 
 @pytest.mark.parametrize(
-    "seconds", [pytest.param(2, id="tables are made"), pytest.param(9, id="servers start", marks=pytest.mark.slow)]
+    "seconds",
+    [pytest.param(2, id="tables are made"), pytest.param(9, id="servers start", marks=pytest.mark.slow)],
 )
 def test_a_platform_that_is_still_starting_ends_within_seconds(new_home, seconds):
     """Nothing is waited for that has nothing to tell yet."""
