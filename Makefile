@@ -14,7 +14,7 @@ $(INSTALLED): pyproject.toml constraints.txt install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "xray needs Python 3.11 or newer: make PYTHON=/path/to/python3.11"; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python install.py $(INSTALLER)
-	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib || true  # on all cores.  Some files are templates
+	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib db xray flows || true  # on all cores.  Some are templates
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)

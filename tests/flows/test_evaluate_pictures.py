@@ -23,7 +23,7 @@ onnx = pytest.importorskip("onnx")
 N = 60
 CARD = 'name = "vendor"\nsize = 32\nrange = [-1024, 1024]\noutput = "logit"\ntasks = ["Mass", "Effusion"]\n'
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # three commands that compute
+pytestmark = pytest.mark.timeout(600)
 
 
 def write_network(path: Path) -> None:

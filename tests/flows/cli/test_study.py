@@ -107,9 +107,8 @@ def test_files_that_are_not_there_are_all_named_before_anything_starts(new_home,
     assert not new_home.path.exists()
 
 
-@pytest.mark.slow
 def test_a_fault_in_the_data_is_one_message_and_exit_code_1(tiny, tmp_path):
-    """From a task in another process, through Prefect, to the person who can put it right."""
+    """From a task, through Prefect, to the person who can put it right."""
     file = tmp_path / "study of ours.toml"
     file.write_text('name = "ours"\n[[datasets]]\nname = "ours"\nmanifest = "labels.csv"\n')
     (tmp_path / "labels.csv").write_text("colour,Mass\nred,1\n")
