@@ -4,6 +4,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks._changes import changes, equivalents
+
 ROOT = Path(__file__).resolve().parents[1]
 TWO = """
 import sys
@@ -38,3 +40,10 @@ def test_processes_that_judge_side_by_side_do_not_take_each_others_notes(tmp_pat
     assert judged.stdout.splitlines() == ["False", "True", "False", "['test_one.py::test_it'] []"], (
         judged.stderr
     )
+
+
+def test_every_change_of_no_result_is_one_that_there_is():
+    """Else none of its file could be judged: code that is written otherwise has other changes."""
+    files = sorted({row.file for row in equivalents()})
+    assert len(files) > 5
+    assert changes(only=files)
