@@ -4,7 +4,8 @@ import argparse
 import json
 import statistics
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
+from contextlib import closing, nullcontext
 from dataclasses import asdict, dataclass
 
 
@@ -86,7 +87,9 @@ def is_equal(row: Row) -> bool:
 def judged(rows: Iterable[Row], as_json: bool, good: Callable[[Row], bool] = holds) -> int:
     """Print every claim as it comes in; the exit code: 1 where one is not good, else 0."""
     fine = True
-    for row in rows:
-        show(row, as_json)
-        fine &= good(row)
+    # what a generator has begun, such as a server, ends before an error of ours is told
+    with closing(rows) if isinstance(rows, Generator) else nullcontext():
+        for row in rows:
+            show(row, as_json)
+            fine &= good(row)
     return 0 if fine else 1

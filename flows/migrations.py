@@ -22,6 +22,7 @@ from sqlalchemy.pool import NullPool
 
 from db.alone import alone
 from db.connection import Databases, owned
+from flows import leave_garbage
 from flows.processes import die_with_parent
 from flows.surroundings import cleaned
 from xray import settings
@@ -156,4 +157,5 @@ def _migrate_prefect() -> None:
 
 
 if __name__ == "__main__":
+    leave_garbage()
     sys.exit(main("prefect" if sys.argv[1] == "prefect" else "mlflow"))

@@ -23,7 +23,7 @@ from xdist.scheduler import LoadScopeScheduling
 
 from db.embedded import Server, acquire, stop
 from db.migrate import upgrade
-from flows import MANY
+from flows import MANY, leave_garbage
 from tests.homes import OURS, PROJECT, Home, copy_home
 
 MEMORY = Path("/dev/shm")
@@ -32,6 +32,7 @@ ENOUGH = 10 * 2**30
 _numbers = itertools.count()
 
 gc.set_threshold(*MANY)
+leave_garbage()
 # for the workers of -n 3 and all that is started: threads would wait for each other, modules be compiled at each start
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
@@ -175,9 +176,11 @@ def database(server: Server, _template: str) -> Iterator[str]:
 def copied(server: Server, template: str) -> Iterator[str]:
     """URL of a new database like the template, gone after the block: hundreds of them would fill a disk."""
     name = f"test_{next(_numbers)}"
-    yield copy_template(server, template, name)
-    with _admin(server).connect() as connection:
-        connection.execute(text(f"drop database if exists {name} with (force)"))
+    try:
+        yield copy_template(server, template, name)
+    finally:
+        with _admin(server).connect() as connection:
+            connection.execute(text(f"drop database if exists {name} with (force)"))
 
 
 @pytest.fixture

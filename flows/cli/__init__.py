@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from flows import leave_garbage
 from flows.cli.groups import LazyGroup
 
 if TYPE_CHECKING:
@@ -123,6 +124,8 @@ def main(arguments: list[str] | None = None) -> Any:
     from flows.surroundings import enter
     from xray import settings
 
+    if arguments is None:
+        leave_garbage()
     enter()
     words = _options_first(sys.argv[1:] if arguments is None else arguments)
     command = _command(next((word for word in words if not word.startswith("-")), ""))

@@ -31,6 +31,8 @@ from prefect.utilities.callables import parameter_schema
 from prefect.workers.process import ProcessWorker
 from pydantic import TypeAdapter
 
+from flows import leave_garbage
+
 FILE: Final = Path(__file__).resolve().parents[1] / "prefect.yaml"
 POOLS: Final = {"gpu": "training and inference, one job per GPU", "cpu": "registration and analysis"}
 ENDS: Final = ("Completed", "Failed", "Cancelled", "Crashed", "Paused", "Suspended", "AwaitingRetry")
@@ -135,4 +137,5 @@ async def _make_automations(client: PrefectClient) -> None:
 
 
 if __name__ == "__main__":
+    leave_garbage()
     sys.exit(main())

@@ -8,6 +8,7 @@ import sys
 from urllib.parse import urlparse
 
 from db.connection import databases
+from flows import leave_garbage
 from flows.migrations import prepare
 from xray import settings
 from xray.errors import XrayError
@@ -40,4 +41,5 @@ def make_bucket(uri: str) -> None:
 
 
 if __name__ == "__main__":
+    leave_garbage()
     sys.exit(main())
