@@ -52,13 +52,15 @@ class Command:
             return
         try:
             self.ending.set()
-            own, others = _descendants()  # which takes a while, so before the words: what still runs may log
+            own, others, forks = (
+                _descendants()
+            )  # which takes a while, so before the words: what still runs may log
+            _send(forks, signal.SIGSTOP)
             if words:
                 _say(words)
                 silence()
-            for child in own:
-                with contextlib.suppress(ProcessLookupError, PermissionError):
-                    os.kill(child, signal.SIGTERM)
+            _send(forks, signal.SIGKILL)
+            _send(own, signal.SIGTERM)
             self.announced.set()
             deadline = time.monotonic() + CHILDREN_SECONDS
             self.unwound.wait(self.patience)
@@ -181,28 +183,39 @@ def silence() -> None:
         os.close(null)
 
 
-def _descendants() -> tuple[list[int], list[int]]:
-    """Our children, which are told to end, and all that descends from these, which ends with them."""
+def _descendants() -> tuple[list[int], list[int], list[int]]:
+    """Our children, which are told to end, all that descends from these, which ends with them, and of that the processes of
+    a pool, which nobody waits for: of the work under way they would still log.
+    """
     import psutil
 
     this = psutil.Process()
     own: list[int] = []
     others: list[int] = []
+    forks: list[int] = []
     for child in this.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            if "multiprocessing.resource_tracker" in " ".join(child.cmdline()):
+            command = " ".join(child.cmdline())
+            if "multiprocessing.resource_tracker" in command:
                 continue  # it ends after us, when it has tidied up
-            (own if child.ppid() == this.pid else others).append(child.pid)
-    return own, others
+            is_own = child.ppid() == this.pid
+            (own if is_own else others).append(child.pid)
+            if not is_own and "multiprocessing.forkserver" in command:
+                forks.append(child.pid)
+    return own, others, forks
+
+
+def _send(processes: list[int], number: signal.Signals) -> None:
+    for pid in processes:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(pid, number)
 
 
 def _end_children(children: list[int], deadline: float) -> None:
     """Wait for the end of these processes until the deadline, then kill what is left."""
     while (living := [pid for pid in children if _lives(pid)]) and time.monotonic() < deadline:
         time.sleep(0.02)
-    for pid in living:
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.kill(pid, signal.SIGKILL)
+    _send(living, signal.SIGKILL)
 
 
 def _lives(pid: int) -> bool:

@@ -48,7 +48,10 @@ def start() -> None:
 def _keeper() -> ThreadPoolExecutor:
     """One thread that lives as long as this process: the kernel ends the server with the thread that starts it."""
     leave_untold()
-    resource_tracker.ensure_running()  # before, as it lets SIGINT through when it has started
+    # before, as it lets SIGINT through when it has started. It tidies up after us: a closed terminal is not to end it
+    others = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGHUP})
+    resource_tracker.ensure_running()
+    signal.pthread_sigmask(signal.SIG_SETMASK, others - {signal.SIGINT, signal.SIGTERM})
     return ThreadPoolExecutor(1, "forks", initializer=leave_signals)
 
 

@@ -1,5 +1,6 @@
 """A command that is told to end does so at once, with all that it has started, and says one line."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.flows.test_killed import own_processes, wait_until
+from tests.flows.test_killed import MOMENTS as STATES
+from tests.flows.test_killed import Moment, own_processes, wait_until
 from tests.processes import has_ended
 
 PROJECT = Path(__file__).resolve().parents[2]
@@ -195,11 +197,11 @@ with attended(Command("stopped")):
     assert (process.returncode, error) == (1, "error: Prefect's server is gone\n")
 
 
-MOMENTS = {  # seconds after which a study is told to end, and how
+MOMENTS = {  # when a study is told to end, in seconds or by what of it is stored, and how
     "servers start": (6, signal.SIGTERM, False),
     "pool starts": (14, signal.SIGINT, True),
-    "training": (17, signal.SIGHUP, True),
-    "analysing": (23, signal.SIGINT, True),
+    "training": (STATES["training"], signal.SIGHUP, True),
+    "analysing": (STATES["analysed"], signal.SIGINT, True),
 }
 
 
@@ -207,15 +209,18 @@ MOMENTS = {  # seconds after which a study is told to end, and how
     "moment", [pytest.param(m, marks=() if m == "pool starts" else pytest.mark.slow) for m in MOMENTS]
 )
 def test_a_study_ends_within_seconds(new_home, tiny_file, moment):
-    seconds, number, group = MOMENTS[moment]
+    when, number, group = MOMENTS[moment]
     process = new_home.start(
         "study", "run", tiny_file, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True
     )
-    try:
-        process.wait(seconds)
+    if isinstance(when, Moment):
+        wait_until(lambda: when.has_come(new_home.path), 120, process.poll)
+    else:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(when)
+    if process.poll() is not None:
+        process.communicate()
         pytest.skip("the study was done before")
-    except subprocess.TimeoutExpired:
-        pass
     began = time.monotonic()
     os.killpg(process.pid, number) if group else process.send_signal(number)
     output, _ = process.communicate(timeout=60)
