@@ -52,9 +52,7 @@ class Command:
             return
         try:
             self.ending.set()
-            own, others, forks = (
-                _descendants()
-            )  # which takes a while, so before the words: what still runs may log
+            own, others, forks = _descendants()  # which takes a while, so before the words
             _send(forks, signal.SIGSTOP)
             if words:
                 _say(words)
@@ -185,7 +183,7 @@ def silence() -> None:
 
 def _descendants() -> tuple[list[int], list[int], list[int]]:
     """Our children, which are told to end, all that descends from these, which ends with them, and of that the processes of
-    a pool, which nobody waits for: of the work under way they would still log.
+    our pool, which nobody waits for: they would still log of their work. Those of others' pools are theirs to end.
     """
     import psutil
 
@@ -195,12 +193,11 @@ def _descendants() -> tuple[list[int], list[int], list[int]]:
     forks: list[int] = []
     for child in this.children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            command = " ".join(child.cmdline())
+            command, parent = " ".join(child.cmdline()), child.ppid()
             if "multiprocessing.resource_tracker" in command:
                 continue  # it ends after us, when it has tidied up
-            is_own = child.ppid() == this.pid
-            (own if is_own else others).append(child.pid)
-            if not is_own and "multiprocessing.forkserver" in command:
+            (own if parent == this.pid else others).append(child.pid)
+            if parent in own and "multiprocessing.forkserver" in command:
                 forks.append(child.pid)
     return own, others, forks
 
