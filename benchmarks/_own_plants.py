@@ -24,7 +24,7 @@ from scipy.special import expit
 
 from benchmarks import _strangers, _worlds
 from benchmarks._planted import apart, weights
-from benchmarks._truth import CAUSES, MIXTURES, Flags, Floats, Truth, World, truth
+from benchmarks._truth import CAUSES, MIXTURES, Flags, Floats, Sizes, Truth, World, truth
 from xray.stats.evidence import Site
 
 NUMBER: Final = (0.12, 0.55, 0.33)
@@ -34,6 +34,7 @@ RAREST: Final = 0.02
 MOST: Final = 8
 """Patients drawn for B are at most as many times A's: of the rarest there are no more."""
 
+IMAGES: Final[Sizes] = (200, 5000)
 OF_STRANGERS: Final = 0.75
 """Share of sites that are of `_strangers`."""
 OTHER_SEEDS: Final = 2_000_000
@@ -87,18 +88,19 @@ class Planted:
         return "image" in [KINDS[name] for name in self.names]
 
 
-def draw_world(seed: int) -> World:
+def draw_world(seed: int, images: Sizes | None = None) -> World:
     """The world of a seed: a site of another generator, cut, and a copy of it with changes.
 
     In three of four worlds changes are drawn again, four times at most, until everything planted counts in some finding.
     """
     rng = np.random.default_rng([28, seed])
     if rng.random() < OF_STRANGERS:
-        site = _strangers.draw_world(OTHER_SEEDS + seed, ()).a
+        site = _strangers.draw_world(OTHER_SEEDS + seed, (), images).a
     else:
-        site = _worlds.mixed_world("none", OTHER_SEEDS + seed).a
-    site, images = _cut(site, rng), int(np.exp(rng.uniform(np.log(200), np.log(5000))))
-    for world in pairs(site, images, seed, 5 if rng.random() < 0.75 else 1):
+        site = _worlds.mixed_world("none", OTHER_SEEDS + seed, images).a
+    low, high = np.log(images or IMAGES)
+    site, n = _cut(site, rng), int(np.exp(rng.uniform(low, high)))
+    for world in pairs(site, n, seed, 5 if rng.random() < 0.75 else 1):
         counting = {CAUSES[at] for at in np.flatnonzero(world.counts.any(axis=0))}
         if {KINDS[name] for name in world.families} <= counting:
             break

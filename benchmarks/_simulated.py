@@ -1,10 +1,11 @@
 """Rows of evidence with their truth, from three generators of worlds: what a posterior is fitted to and judged on.
 
-    python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER [--alone]
+    python -m benchmarks._simulated GENERATOR FIRST LAST FOLDER [--alone] [--large]
 
 The worlds of these seeds, into files of the folder. A seed of `worlds` is a world of each of its kinds; one of `strangers`
 is a world of mechanisms drawn by the seed; one of `plants` is a site of either, and a copy with changes in its scores. With
---alone a pair of sites has one finding: of each world one in which a cause counts, where there is one, and another.
+--alone a pair of sites has one finding: of each world one in which a cause counts, where there is one, and another. With
+--large as many images are tested as the large public archives hold out.
 """
 
 import os
@@ -21,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks import _own_plants, _strangers, _worlds
-from benchmarks._truth import Flags, Floats, World
+from benchmarks._truth import AS_ARCHIVES, Flags, Floats, Sizes, World
 from xray.stats.evidence import Site, gather
 
 PIECE: Final = 40
@@ -61,15 +62,15 @@ class Rows:
         return Rows(columns={name: of[selection] for name, of in self.columns.items()}, **fields)
 
 
-def worlds(generator: str, seeds: Iterable[int]) -> Iterator[World]:
-    """The worlds of some seeds."""
+def worlds(generator: str, seeds: Iterable[int], images: Sizes | None = None) -> Iterator[World]:
+    """The worlds of some seeds. images: how many are tested at a site; None as the generator has it."""
     for seed in seeds:
         if generator == "strangers":
-            yield _strangers.draw_world(seed)
+            yield _strangers.draw_world(seed, images=images)
         elif generator == "plants":
-            yield _own_plants.draw_world(seed)
+            yield _own_plants.draw_world(seed, images)
         else:
-            yield from (_worlds.mixed_world(kind, seed) for kind in _worlds.KINDS)
+            yield from (_worlds.mixed_world(kind, seed, images) for kind in _worlds.KINDS)
 
 
 def per_seed(generator: str) -> int:
@@ -182,13 +183,14 @@ def save(table: Rows, path: Path) -> None:
 def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
     generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    alone = sys.argv[5:] == ["--alone"]
+    alone, images = "--alone" in sys.argv[5:], AS_ARCHIVES if "--large" in sys.argv[5:] else None
     folder.mkdir(parents=True, exist_ok=True)
     step = PIECE // per_seed(generator)
     for start in range(first, last, step):
         path = folder / f"{generator}-{start}.npz"
         if not path.exists():
-            save(rows(worlds(generator, range(start, min(start + step, last))), start, alone), path)
+            seeds = range(start, min(start + step, last))
+            save(rows(worlds(generator, seeds, images), start, alone), path)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from benchmarks._pipelines import Pipeline, drawn_pipeline
-from benchmarks._truth import CAUSES, Flags, Floats, Mixture, Truth, World, truth
+from benchmarks._truth import CAUSES, Flags, Floats, Mixture, Sizes, Truth, World, truth
 from xray.stats.evidence import Site
 from xray.stats.roc import auc
 
@@ -31,6 +31,7 @@ N_HIDDEN: Final = 2
 """Findings that images show and nobody names."""
 N_FEATURES: Final = 14
 LARGE: Final = 10_000
+IMAGES: Final[Sizes] = (400, 5000)
 BOUNDS: Final = (0.003, 0.9)
 ALIKE: Final = 0.1
 """Log odds below which two populations count as equally prevalent when they are swapped."""
@@ -537,8 +538,10 @@ FAMILIES: Final[dict[str, tuple[str, Plant]]] = {
 """Mechanism → the cause that it belongs to, and how it is planted."""
 
 
-def draw_world(seed: int, families: tuple[str, ...] | None = None) -> World:
+def draw_world(seed: int, families: tuple[str, ...] | None = None, images: Sizes | None = None) -> World:
     """The world of a seed. families: what is planted; left out, it is drawn: nothing, one mechanism, or two.
+
+    images: how many are tested at a site, None as IMAGES; hospitals and models of a seed are the same whatever they are.
 
     In three of four worlds sites are drawn again, four times at most, until everything planted counts in some finding.
     """
@@ -551,7 +554,7 @@ def draw_world(seed: int, families: tuple[str, ...] | None = None) -> World:
         if all(truth.counts[:, CAUSES.index(cause)].any() for cause in groups):
             break
     pipeline = drawn_pipeline(seed)
-    a, b, by_a, piped = _tested(pair, rng, seed, pipeline)
+    a, b, by_a, piped = _tested(pair, rng, seed, pipeline, images or IMAGES)
     parts = truth.drop, truth.shares, truth.drawn, truth.counts
     cost = _piped_cost(pair, pipeline, seed)
     return World("strangers", names, a, b, *parts, by_a, truth.relabelled, piped, cost)
@@ -586,20 +589,19 @@ def _pair(families: tuple[str, ...], rng: np.random.Generator) -> _Pair:
 
 
 def _tested(
-    pair: _Pair, rng: np.random.Generator, seed: int, pipeline: Pipeline
+    pair: _Pair, rng: np.random.Generator, seed: int, pipeline: Pipeline, images: Sizes
 ) -> tuple[Site, Site, Floats, Floats]:
     """Both sites, what A's labeller says of B's images, and scores of A's images through B's pipeline."""
+    low, high = np.log(images)
     sites: list[Site] = []
     piped = np.zeros(0)
-    for hospital, n in zip(
-        (pair.a, pair.b), np.exp(rng.uniform(np.log(400), np.log(5000), 2)).astype(int), strict=True
-    ):
+    for hospital, n in zip((pair.a, pair.b), np.exp(rng.uniform(low, high, 2)).astype(int), strict=True):
         features, labels, people, patient, pictures = _sample(pair.nature, hospital, int(n), rng)
         if not sites:
             piped = pair.scale(pair.model_a(pipeline(features, pictures(pair.b.acquisition), seed)))
         columns = np.column_stack([people.age, people.sex, people.ap]).astype(np.float64)
         home, other = pair.scale(pair.model_a(features)), pair.scale(pair.model_b(features))
-        sites.append(Site(labels, home, patient + len(sites) * 10_000, other, columns))
+        sites.append(Site(labels, home, patient + len(sites) * images[1], other, columns))
     by_a = _read_again(pair.nature, pair.a.labeller, people, np.random.default_rng([19, seed]))
     return sites[0], sites[1], np.where(np.isnan(labels), np.nan, by_a), piped
 

@@ -24,6 +24,11 @@ COUNTS_FROM: Final = 0.03
 RATIO: Final = 1.5
 FELT_RATIO: Final = 1.15
 
+Sizes = tuple[int, int]
+"""Fewest and most images of a tested site; drawn between them, evenly in logarithms."""
+AS_ARCHIVES: Final[Sizes] = (5_000, 40_000)
+"""What is held out of the large public archives."""
+
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
 Mixture = tuple[int, int, int, int]

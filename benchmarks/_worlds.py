@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, ndtri
 
 from benchmarks._pipelines import Pipeline, drawn_pipeline
-from benchmarks._truth import Truth, truth
+from benchmarks._truth import Sizes, Truth, truth
 from benchmarks._truth import World as Mixed
 from xray.stats.evidence import Site
 from xray.stats.roc import auc
@@ -49,6 +49,7 @@ LEAST_DROP: Final = 0.05
 LEAST_REDEFINED: Final = 0.10
 LEAST_RATIO: Final = 1.5
 LARGE: Final = 20_000
+IMAGES: Final[Sizes] = (500, 4000)
 SWAPPED: Final = 12_000
 """Images on which parts of sites are swapped."""
 
@@ -113,16 +114,16 @@ class _NothingMattersError(Exception):
     """A finding that no severity of a cause hurts: its model is hardly better than chance to begin with."""
 
 
-def draw_world(kind: str, seed: int) -> World:
-    """The world of a kind under a seed: the same arguments, the same world."""
+def draw_world(kind: str, seed: int, images: Sizes | None = None) -> World:
+    """The world of a kind under a seed: the same arguments, the same world. images: how many are tested; None as IMAGES."""
     key = [seed, list(KINDS).index(kind)]
     while True:
         with suppress(_NothingMattersError):
-            return _draw_world(kind, np.random.default_rng(key))
+            return _draw_world(kind, np.random.default_rng(key), images or IMAGES)
         key.append(1)
 
 
-def _draw_world(kind: str, rng: np.random.Generator) -> World:
+def _draw_world(kind: str, rng: np.random.Generator, images: Sizes) -> World:
     nature = _Nature(
         loading=rng.uniform(0.0, 0.6, N_FINDINGS),
         signal=rng.normal(size=(N_FINDINGS, N_FEATURES)) * rng.uniform(0.15, 0.6, (N_FINDINGS, 1)),
@@ -134,7 +135,8 @@ def _draw_world(kind: str, rng: np.random.Generator) -> World:
     prevalence = np.exp(rng.uniform(np.log(0.04), np.log(0.3), N_FINDINGS))
     a = _Site(prevalence, rng.uniform(1.0, 1.5, N_TASKS))
     task = int(rng.integers(N_TASKS))
-    sizes = np.exp(rng.uniform(np.log(500), np.log(4000), 4)).astype(int)
+    low, high = np.log([IMAGES, IMAGES, images, images]).T
+    sizes = np.exp(rng.uniform(low, high)).astype(int)
     model_a = _train(nature, a, sizes[0], rng)
     b = a
     for cause in kind.split(" + "):
@@ -194,12 +196,18 @@ def _truth(nature: _Nature, a: _Site, b: _Site, model: "_Model", kind: str, task
     )
 
 
-def mixed_world(kind: str, seed: int) -> Mixed:
+def mixed_world(kind: str, seed: int, images: Sizes | None = None) -> Mixed:
     """The world of a kind under a seed with the truth of all its findings; covariates say nothing in these worlds."""
-    world = draw_world(kind, seed)
+    world = draw_world(kind, seed, images)
     rng = np.random.default_rng([7, seed])
     sites = [
-        Site(at.labels, at.of_a, at.patients + number * LARGE, at.of_b, rng.normal(size=(len(at.labels), 2)))
+        Site(
+            at.labels,
+            at.of_a,
+            at.patients + number * len(world.a.patients),
+            at.of_b,
+            rng.normal(size=(len(at.labels), 2)),
+        )
         for number, at in enumerate((world.a, world.b))
     ]
     truth = world.truth

@@ -1,5 +1,6 @@
 """Simulated pairs of sites: truth by swapping, shares that sum, and mechanisms that do only what they are for."""
 
+from functools import partial
 from itertools import product
 
 import numpy as np
@@ -63,6 +64,18 @@ def test_a_mechanism_contributes_only_to_its_own_cause(family):
     assert shares[others].max() < 1e-9
     assert world.drawn[:, cause].any()
     np.testing.assert_allclose(world.shares.sum(axis=1), world.drop, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("draw", "error_of_truth"), [(draw_world, 0.0), (partial(mixed_world, "image, destroys"), 0.04)]
+)
+def test_the_same_hospitals_can_be_tested_on_as_many_images_as_archives_have(draw, error_of_truth):
+    ordinary, large = draw(seed=11), draw(seed=11, images=(9000, 9500))
+    np.testing.assert_allclose(ordinary.shares, large.shares, atol=error_of_truth)
+    assert max(len(ordinary.a.labels), len(ordinary.b.labels)) <= 5000
+    for site in (large.a, large.b):
+        assert 9000 <= len(site.labels) <= 9500
+    assert not np.intersect1d(large.a.patients, large.b.patients).size
 
 
 def test_the_same_seed_is_the_same_world():
