@@ -95,10 +95,10 @@ def test_a_finding_of_one_class_counts_for_nothing(site: Site) -> None:
 def test_a_drawn_world_is_of_a_site_that_no_other_world_is_of_and_always_the_same(monkeypatch):
     seeds = []
     draw, mixed = _strangers.draw_world, _worlds.mixed_world
+    monkeypatch.setattr(_strangers, "draw_world", lambda seed, *rest: seeds.append(seed) or draw(seed, *rest))
     monkeypatch.setattr(
-        _strangers, "draw_world", lambda seed, *rest: seeds.append(seed) or draw(seed, *rest)
+        _worlds, "mixed_world", lambda kind, seed, *rest: seeds.append(seed) or mixed(kind, seed, *rest)
     )
-    monkeypatch.setattr(_worlds, "mixed_world", lambda kind, seed, *rest: seeds.append(seed) or mixed(kind, seed, *rest))
     several, again = ([draw_world(seed) for seed in range(6)] for _ in range(2))
     assert sorted(seeds) == sorted([OTHER_SEEDS + seed for seed in range(6)] * 2)
     for one, other in zip(several, again, strict=True):
