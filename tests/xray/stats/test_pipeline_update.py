@@ -163,9 +163,10 @@ def test_images_completely_labelled_by_both_sites_exclude_image_loss(noisy: tupl
 
 
 def test_unlike_cases_report_only_the_measurement(noisy: tuple[World, int]) -> None:
-    """Scores turned upside down at B are like nothing that was simulated."""
+    """Positives that are all of the highest or the lowest scores are like nothing that was simulated."""
     world, task = noisy
-    odd = replace(world.b, scores=-20 * world.b.labels + 0.1 * world.b.scores)
+    highest = np.random.default_rng(0).random(world.b.labels.shape) < 0.5
+    odd = replace(world.b, scores=np.where(highest, 20, -20) * world.b.labels)
     verdict = verdict_of(replace(world, b=odd), task, world.piped)
     assert not verdict.alike
     assert verdict.causes == frozenset({"image"})
