@@ -250,7 +250,7 @@ def main() -> int:
     options.add_argument("--json", action="store_true", help="print one JSON object per table")
     options.add_argument("--first", type=int, default=FROZEN, help="first seed")
     options.add_argument("--worlds", type=int, default=600, help="worlds of each generator")
-    options.add_argument("--rows", type=Path, help="a folder of rows of such seeds, of some generators (benchmarks._simulated)")
+    options.add_argument("--rows", type=Path, help="a folder of rows of such seeds (benchmarks._simulated)")
     options.add_argument("--loss-ratio", type=float, default=LOSS_RATIO)
     options.add_argument("--alone", action="store_true", help="one finding a pair")
     options.add_argument("--time", action="store_true", help="seconds a finding")
