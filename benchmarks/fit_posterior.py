@@ -1,7 +1,8 @@
 """Fit the posterior of causes to simulated worlds and write its coefficients: python -m benchmarks.fit_posterior FOLDER
 
 FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `plants 1000 5000`
-and `worlds 1000 1180` likewise; a seed of worlds is ten of them).
+and `worlds 1000 1180` likewise; a seed of worlds is ten of them; and with `--large`, `strangers 10000 12000`, `plants 6000
+6480`, `worlds 1200 1216`).
 Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
 nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
 best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
