@@ -35,6 +35,7 @@ MOST: Final = 8
 """Patients drawn for B are at most as many times A's: of the rarest there are no more."""
 
 IMAGES: Final[Sizes] = (200, 5000)
+"""Images of the second site, where nothing else is asked for."""
 OF_STRANGERS: Final = 0.75
 """Share of sites that are of `_strangers`."""
 OTHER_SEEDS: Final = 2_000_000

@@ -8,8 +8,8 @@ is a world of mechanisms drawn by the seed; one of `plants` is a site of either,
 --large as many images are tested as the large public archives hold out.
 """
 
+import argparse
 import os
-import sys
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -182,15 +182,24 @@ def save(table: Rows, path: Path) -> None:
 
 def main() -> None:
     """See the module. Seeds whose file is there already are left out."""
-    generator, first, last, folder = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), Path(sys.argv[4])
-    alone, images = "--alone" in sys.argv[5:], AS_ARCHIVES if "--large" in sys.argv[5:] else None
-    folder.mkdir(parents=True, exist_ok=True)
-    step = PIECE // per_seed(generator)
-    for start in range(first, last, step):
-        path = folder / f"{generator}-{start}.npz"
+    options = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    options.add_argument("generator", choices=("strangers", "plants", "worlds"))
+    options.add_argument("first", type=int)
+    options.add_argument("last", type=int)
+    options.add_argument("folder", type=Path)
+    options.add_argument("--alone", action="store_true")
+    options.add_argument("--large", action="store_true")
+    choice = options.parse_args()
+    choice.folder.mkdir(parents=True, exist_ok=True)
+    step = PIECE // per_seed(choice.generator)
+    for start in range(choice.first, choice.last, step):
+        path = choice.folder / f"{choice.generator}-{start}.npz"
         if not path.exists():
-            seeds = range(start, min(start + step, last))
-            save(rows(worlds(generator, seeds, images), start, alone), path)
+            seeds = range(start, min(start + step, choice.last))
+            drawn = worlds(choice.generator, seeds, AS_ARCHIVES if choice.large else None)
+            save(rows(drawn, start, choice.alone), path)
 
 
 if __name__ == "__main__":

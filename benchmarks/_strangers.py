@@ -32,6 +32,7 @@ N_HIDDEN: Final = 2
 N_FEATURES: Final = 14
 LARGE: Final = 10_000
 IMAGES: Final[Sizes] = (400, 5000)
+"""Images tested at a site, where nothing else is asked for."""
 BOUNDS: Final = (0.003, 0.9)
 ALIKE: Final = 0.1
 """Log odds below which two populations count as equally prevalent when they are swapped."""

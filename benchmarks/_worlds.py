@@ -50,6 +50,7 @@ LEAST_REDEFINED: Final = 0.10
 LEAST_RATIO: Final = 1.5
 LARGE: Final = 20_000
 IMAGES: Final[Sizes] = (500, 4000)
+"""Images of a site, for training and for testing, where nothing else is asked for."""
 SWAPPED: Final = 12_000
 """Images on which parts of sites are swapped."""
 

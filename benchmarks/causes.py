@@ -259,6 +259,8 @@ def main() -> int:
         for size in TIMED:
             print({name: round(float(value), 4) for name, value in timed(*size).items()})
         return 0
+    if choice.rows and not any(choice.rows.glob("*.npz")):
+        options.error(f"{choice.rows} holds no rows")
     n_worlds = 20 if choice.quick else choice.worlds
     missed = False
     for generator in ("strangers", "plants", "worlds"):
