@@ -15,6 +15,7 @@ $(INSTALLED): pyproject.toml constraints.txt install.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python install.py $(INSTALLER)
 	$(BIN)/python -m compileall -qq -j 0 -x '/tests?/' .venv/lib db xray flows || true  # on all cores.  Some are templates
+	$(BIN)/python -m xray.machine_code
 	touch $(INSTALLED)
 
 demo: $(INSTALLED)

@@ -44,7 +44,7 @@ ALONE: Final = 0.08
 """Share of rows that are shown as if their finding were the only one."""
 OF_OTHERS: Final = (
     "others'", "companions", "residuals", "other scores", "co-labels", "positives by labels", "negatives by labels",
-    "drop alone", "drop accompanied",
+    "drop alone", "drop accompanied", "stacked",
 )  # fmt: skip
 """What a finding that is the only one of its pair has no evidence of begins so."""
 DEVELOPMENT: Final = 10

@@ -5,6 +5,7 @@ their rank among A's, so that nothing depends on a scale (logits, probabilities,
     the finding    AUC; mean, spread and far tail of its positives' and negatives' scores; B's scores against a mixture of
                    A's classes; its prevalence, odds ratios with other labels, and how its labels go with others' scores
     its controls   the same of the other findings of the pair, and the finding's distance from them
+    all scores     linear models of all findings' scores, of each site, as further models of the finding (`stacked`)
     case mix       the loss that remains when A's images are weighted to B's co-labels (and age, sex, view where stored)
     a witness      scores of a network that was trained at B, where there is one: what it loses at A, and both together
 Patients are the units of every standard error. z = estimate / se is kept as asinh(z), which is z when small and its
@@ -24,6 +25,7 @@ from xray.stats.concept import meaning_changed
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
 from xray.stats.mixtures import mixtures
 from xray.stats.part import Part
+from xray.stats.stacked import stacked
 from xray.stats.transfer import (
     Decomposition,
     Patients,
@@ -91,6 +93,7 @@ def gather(a: Site, b: Site) -> Evidence:
     columns |= unaccompanied(one, two)
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
+        columns |= stacked((one, two), (unit_a, unit_b), parts, tasks)
     meaning = np.full(tasks.size, np.nan)
     if has_covariates:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=True) | _by_covariates(a, b, one, two)

@@ -103,6 +103,7 @@ GROUPS: Final = {
     "the distribution of scores": ("images", "implied", "residuals"),
     "prevalences": ("prevalence", "log odds"),
     "odds ratios with other labels": ("companions", "other scores"),
+    "linear models of all findings' scores": ("stacked",),
     "the case mix": ("co-labels", "case mix", "covariates", "labelled", "verified"),
     "the network of the other site": ("witness",),
 }

@@ -1,0 +1,285 @@
+"""Linear models of all scores: against direct computations, and on sites whose truth is planted."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from tests.xray.stats.test_evidence_one_by_one import normal, site
+from xray.stats.evidence import Site, gather
+from xray.stats.transfer import SiteScores, decompose
+
+PENALTY = 8.0
+
+
+@pytest.fixture(scope="module")
+def sites():
+    """Sites that share a tenth of their patients."""
+    rng = np.random.default_rng(9)
+    a, b = site(rng, 0, n=160), site(rng, 1, n=140, agreement=0.3)
+    return a, replace(b, patients=np.where(b.patients < 1014, b.patients - 1000, b.patients))
+
+
+@pytest.fixture(scope="module")
+def evidence(sites):
+    return gather(*sites)
+
+
+def halves(sites):
+    """Every second patient of both sites, by name."""
+    names = np.unique(np.concatenate([of.patients for of in sites])).tolist()
+    return [np.array([names.index(p) % 2 for p in of.patients]) for of in sites]
+
+
+def least_squares(x, y, weights=None):
+    """Ridge regression as ordinary least squares with a row for every penalty."""
+    root = np.ones(len(x)) if weights is None else np.sqrt(weights)
+    penalty = np.diag(np.sqrt([1e-3, *[PENALTY] * (x.shape[1] - 1)]))
+    rows = np.vstack([x * root[:, None], penalty])
+    return np.linalg.lstsq(rows, np.concatenate([y * root, np.zeros(len(penalty))]), rcond=None)[0]
+
+
+def given(sites, name):
+    """What the models of each finding are given at both sites, [finding][site], first of them ones."""
+    scores = normal(sites)
+    shares = np.nanmean(sites[0].labels, axis=0)
+    labels = [np.nan_to_num((of.labels - shares) / np.sqrt(shares * (1 - shares) + 1e-3)) for of in sites]
+    further = {
+        "stacked": lambda s, k: np.zeros((len(labels[s]), 0)),
+        "stacked by labels": lambda s, k: np.delete(labels[s], k, axis=1),
+    }[name]
+    return [
+        [np.column_stack([np.ones(len(scores[s])), scores[s], further(s, k)]) for s in (0, 1)]
+        for k in range(3)
+    ]
+
+
+def models(sites, name, k):
+    """Scores of A's and B's model of finding k at A and at B, [model][site]."""
+    x, half = given(sites, name)[k], halves(sites)
+    of_models = []
+    for home in (0, 1):
+        y = sites[home].labels[:, k]
+        share = np.nanmean(y)
+        rest = np.nan_to_num(y - share) / np.sqrt(share * (1 - share) + 1e-3)
+        weights = [least_squares(x[home][half[home] != h], rest[half[home] != h]) for h in (0, 1)]
+        of_models.append(
+            [np.array([row @ weights[h] for row, h in zip(x[s], half[s], strict=True)]) for s in (0, 1)]
+        )
+    return of_models
+
+
+@pytest.fixture(params=["stacked", "stacked by labels"])
+def name(request):
+    return request.param
+
+
+def close(value, expected):
+    assert value == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_each_image_is_judged_by_models_of_the_other_half_of_the_patients(sites, evidence, name):
+    columns = evidence.columns
+    for k in range(3):
+        of = models(sites, name, k)
+        scores = [np.stack([of[m][s] for m in (0, 1)]) for s in (0, 1)]
+        parts = decompose(
+            *(
+                SiteScores(x.labels[:, [k]], *(y[:, None] for y in own), x.patients)
+                for x, own in zip(sites, scores, strict=True)
+            )
+        )
+        known = [~np.isnan(x.labels[:, k]) for x in sites]
+        auc = [
+            [roc_auc_score(sites[s].labels[known[s], k], of[m][s][known[s]]) for s in (0, 1)] for m in (0, 1)
+        ]
+        own = [roc_auc_score(x.labels[at, k], x.scores[at, k]) for x, at in zip(sites, known, strict=True)]
+        close(columns[f"{name} drop"][k], auc[0][0] - auc[0][1])
+        close(columns[f"{name} intrinsic"][k], 0.5 * (auc[0][0] - auc[0][1] + auc[1][0] - auc[1][1]))
+        close(columns[f"{name} transfer"][k], 0.5 * (auc[0][0] - auc[0][1] - auc[1][0] + auc[1][1]))
+        for part in ("drop", "intrinsic", "transfer"):
+            value = getattr(parts, part)
+            close(columns[f"{name} {part} z"][k], np.arcsinh(value.value[0] / value.se[0]))
+        close(columns[f"{name} gain a"][k], auc[0][0] - own[0])
+        close(columns[f"{name} gain b"][k], auc[1][1] - own[1])
+        close(columns[f"{name} gain"][k], auc[1][1] - own[1] - auc[0][0] + own[0])
+        close(columns[f"{name} auc b"][k], auc[1][1])
+        for s, at in enumerate("ab"):
+            negative = sites[s].labels[:, k] == 0
+            r = np.corrcoef(of[0][s][negative], of[1][s][negative])[0, 1]
+            close(columns[f"{name} together {at}"][k], np.arctanh(np.clip(r, -0.999, 0.999)))
+
+
+def told_apart(x, half, effect):
+    """AUC and asinh(z) of the discriminant of both sites' rows."""
+    aucs = []
+    for h in (0, 1):
+        a, b = (rows[at != h] for rows, at in zip(x, half, strict=True))
+        n = 2 * len(a) * len(b) / (len(a) + len(b))
+        weights = np.repeat([n / 2 / len(a), n / 2 / len(b)], [len(a), len(b)])
+        line = least_squares(np.vstack([a, b]), np.repeat([-1.0, 1.0], [len(a), len(b)]), weights)
+        a, b = (rows[at == h] @ line for rows, at in zip(x, half, strict=True))
+        aucs.append(roc_auc_score(np.repeat([0, 1], [len(a), len(b)]), np.concatenate([a, b])))
+    error = np.sqrt(effect * sum(1 / len(rows) for rows in x) / 12)
+    return np.mean(aucs), np.arcsinh((np.mean(aucs) - 0.5) / error)
+
+
+def test_sites_are_told_apart_by_scores_and_their_squares(sites, evidence, name):
+    half = halves(sites)
+    effect = max(
+        (sizes**2).sum() / sizes.sum()
+        for sizes in (np.unique(of.patients, return_counts=True)[1] for of in sites)
+    )
+    scores = normal(sites)
+    shares = np.nanmean(sites[0].labels, axis=0)
+    x = given(sites, name)[0]
+    if name == "stacked by labels":
+        x = [
+            np.column_stack(
+                [x[s][:, :4], np.nan_to_num((of.labels - shares) / np.sqrt(shares * (1 - shares) + 1e-3))]
+            )
+            for s, of in enumerate(sites)
+        ]
+    x = [np.column_stack([rows, scores[s] ** 2 - 1]) for s, rows in enumerate(x)]
+    for k in range(3):
+        groups = {"site": [np.ones(len(of.labels), dtype=bool) for of in sites]}
+        groups |= {
+            f"site {of}s": [s.labels[:, k] == v for s in sites]
+            for v, of in ((0, "negative"), (1, "positive"))
+        }
+        for group, at in groups.items():
+            value, z = told_apart(
+                [rows[own] for rows, own in zip(x, at, strict=True)],
+                [h[own] for h, own in zip(half, at, strict=True)],
+                effect,
+            )
+            close(evidence.columns[f"{name} {group}"][k], value)
+            close(evidence.columns[f"{name} {group} z"][k], z)
+
+
+def expected_auc(scores, p):
+    """By all pairs of images: one positive with its probability, the other negative with its own."""
+    order = (scores[:, None] > scores[None]) + 0.5 * (scores[:, None] == scores[None])
+    return (p[:, None] * (1 - p)[None] * order).sum() / (p.sum() * (1 - p).sum())
+
+
+def test_a_rule_of_one_site_foretells_drop_and_prevalence_at_the_other(sites, evidence, name):
+    columns = evidence.columns
+    quantiles = normal(sites)
+    for k in range(3):
+        of, known = models(sites, name, k), [~np.isnan(x.labels[:, k]) for x in sites]
+        drop, se = evidence.parts.drop.value[k], evidence.parts.drop.se[k]
+        for home, at in enumerate("ab"):
+            values = [of[home][s][known[s]] for s in (0, 1)]
+            y = [sites[s].labels[known[s], k] for s in (0, 1)]
+            ascending = sorted(values[home])
+            edges = [ascending[i * len(ascending) // 20] for i in range(1, 20)]
+            groups = [np.array([sum(v >= e for e in edges) for v in own]) for own in values]
+            share = y[home].mean()
+            rate = np.array(
+                [
+                    (y[home][groups[home] == g].sum() + share) / ((groups[home] == g).sum() + 1)
+                    for g in range(20)
+                ]
+            )
+            p = [rate[own] for own in groups]
+            foretold = [expected_auc(quantiles[s][known[s], k], p[s]) for s in (0, 1)]
+            foretold = foretold[0] - foretold[1]
+            close(columns[f"{name} foretold {at}"][k], foretold)
+            close(columns[f"{name} beyond {at}"][k], drop - foretold)
+            close(columns[f"{name} foretold {at} z"][k], np.arcsinh(foretold / se))
+            close(columns[f"{name} beyond {at} z"][k], np.arcsinh((drop - foretold) / se))
+            away = p[1 - home].mean() + 0.002
+            close(columns[f"{name} prevalence / home {at}"][k], np.log(away / (share + 0.002)))
+            close(columns[f"{name} prevalence / away {at}"][k], np.log(away / (y[1 - home].mean() + 0.002)))
+
+
+def test_a_finding_alone_has_no_linear_models_of_others(sites):
+    one = [
+        replace(of, labels=of.labels[:, :1], scores=of.scores[:, :1], witness=of.witness[:, :1])
+        for of in sites
+    ]
+    assert not [of for of in gather(*one).columns if "stacked" in of]
+
+
+def test_nothing_is_judged_by_what_it_was_fitted_to():
+    """Labels that nothing tells of, the same patients at both sites: every model is as good as chance."""
+    rng = np.random.default_rng(0)
+    n, tasks = 300, 12
+    labels = np.repeat((rng.random((n // 3, tasks)) < 0.5).astype(float), 3, axis=0)
+    scores = np.repeat(rng.normal(size=(n // 3, tasks)), 3, axis=0)  # pictures of a patient are alike
+    patients = np.repeat(np.arange(n // 3), 3)
+    order = rng.permutation(n)
+    columns = gather(
+        Site(labels, scores, patients), Site(labels[order], scores[order], patients[order])
+    ).columns
+    for stack in ("stacked", "stacked by labels"):
+        assert abs(columns[f"{stack} auc b"].mean() - 0.5) < 0.05
+        assert abs((columns[f"{stack} auc b"] + columns[f"{stack} drop"]).mean() - 0.5) < 0.05
+
+
+def two_sites(rng, n=4000, changed=None):
+    """Severities that go together; the score of each finding sees it, and others'. `changed` alters B's labels or scores."""
+    sites = []
+    for at in (0, 1):
+        severity = 0.8 * rng.normal(size=(n, 1)) + rng.normal(size=(n, 4))
+        labels = (severity > 1).astype(float)
+        scores = severity + rng.normal(size=severity.shape)
+        if at and changed:
+            labels, scores = changed(severity, labels, scores)
+        sites.append(Site(labels, scores, np.arange(n) + at * n))
+    return sites
+
+
+def test_where_nothing_changed_no_site_is_told_from_the_other():
+    z = []
+    for seed in range(40):
+        columns = gather(*two_sites(np.random.default_rng(seed), n=500)).columns
+        z.append([columns[f"stacked {of} z"][0] for of in ("site", "site negatives", "site positives")])
+    far = np.abs(np.sinh(z)) > 2.58
+    assert far.mean() < 0.06
+    assert 0.5 < np.sinh(np.array(z)).std() < 1.5
+
+
+def test_wrong_labels_at_b_are_what_the_rule_of_a_does_not_foretell():
+    """Finding 0's labels at B are flipped for a fifth of the images: A's rule foretells no drop, all of it is beyond."""
+
+    def flipped(severity, labels, scores):
+        at = np.random.default_rng(1).random(len(labels)) < 0.2
+        labels[at, 0] = 1 - labels[at, 0]
+        return labels, scores
+
+    evidence = gather(*two_sites(np.random.default_rng(2), changed=flipped))
+    columns, drop = evidence.columns, evidence.parts.drop.value
+    assert drop[0] > 0.12
+    assert abs(columns["stacked foretold a"][0]) < 0.02
+    assert columns["stacked beyond a"][0] > 0.1
+    assert abs(columns["stacked intrinsic"][0] - drop[0]) < 0.05
+    assert abs(columns["stacked beyond a"][1:]).max() < 0.03
+    assert np.abs(np.sinh(columns["stacked site z"][0])) < 3
+
+
+def test_noise_in_scores_at_b_is_seen_in_scores_alone():
+    def noisy(severity, labels, scores):
+        return labels, scores + 1.5 * np.random.default_rng(1).normal(size=scores.shape)
+
+    columns = gather(*two_sites(np.random.default_rng(2), changed=noisy)).columns
+    assert columns["stacked site"][0] > 0.6
+    assert columns["stacked site negatives"].min() > 0.6
+    assert np.sinh(columns["stacked site z"][0]) > 10
+
+
+def test_other_companions_at_b_change_what_scores_of_others_are_worth():
+    """At B finding 0 no longer goes with the others: A's model of all scores loses, B's own does not."""
+
+    def apart(severity, labels, scores):
+        rng = np.random.default_rng(1)
+        own = np.sqrt(1.64) * rng.normal(size=len(labels))
+        labels[:, 0], scores[:, 0] = own > 1, own + rng.normal(size=len(labels))
+        return labels, scores
+
+    columns = gather(*two_sites(np.random.default_rng(2), changed=apart)).columns
+    assert columns["stacked transfer"][0] > 0.01
+    assert np.sinh(columns["stacked transfer z"][0]) > 4
+    assert columns["stacked together b"][0] < columns["stacked together a"][0]

@@ -1,0 +1,285 @@
+"""Linear models of all findings' scores, one of each site, as further models of a finding (stacking; Wolpert 1992).
+
+The scores of other findings say of a patient what a finding's own score leaves out. For each finding Fisher's linear
+discriminant of all scores is fitted to the labels of A and to those of B, so that a bought model alone has what else takes a
+network of each site. Every model is fitted to half of the patients and judged on the other half, at both sites, so that
+nothing is judged by what it was fitted to, and both are of half of a site. What is read off them:
+    in parts     AUCs of both at both sites, with what both lose at B and what each is better at home (`xray.stats.transfer`)
+    together     how far they agree among negatives
+    apart        AUC of telling the sites apart by scores and their squares: of all images, of negatives, of positives
+    foretold     the drop and the prevalence if a label went by P(y | stacked score) of one site at both
+All of it is had twice: from scores, and from scores and the other findings' labels.
+"""
+
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xray.stats.estimates import FloatArray, IntArray
+from xray.stats.part import Part
+from xray.stats.placements import half_pairs
+from xray.stats.transfer import Decomposition, SiteScores, influences
+
+RIDGE: Final = 8.0
+"""Penalty of standardised inputs, in images: that many patients of no finding and every score, as it were."""
+_INTERCEPT: Final = 1e-3
+"""Penalty of the intercept, which any half with an image can carry."""
+_FLAT: Final = 1e-3
+"""Added to variances of labels: a finding that nobody has, or everybody, has one."""
+GROUPS: Final = 20
+"""Equal shares of stacked scores in each of which P(y) is one number."""
+RARE: Final = 0.002
+"""Added to prevalences before their logarithms are taken."""
+FEWEST: Final = 2
+"""Images of a group at each site and half, without which it is not asked whether the sites are told apart."""
+
+
+class _Stack(NamedTuple):
+    """Both sites' inputs (n_images, p), first of them ones; excluded: (n_tasks, p), what a task's model is not given."""
+
+    inputs: tuple[FloatArray, FloatArray]
+    squares: tuple[FloatArray, FloatArray]
+    excluded: NDArray[np.bool_]
+
+
+def stacked(
+    parts: tuple[Part, Part], units: tuple[IntArray, IntArray], judged: Decomposition, tasks: IntArray
+) -> dict[str, FloatArray]:
+    """Columns of every task, (n_tasks,) each. units: whose images they are, a number for each patient of either site.
+
+    judged: the judged model's drop in parts, of whose tasks these are.
+    """
+    halves = (units[0] % 2, units[1] % 2)
+    columns: dict[str, FloatArray] = {}
+    for name, stack in _stacks(parts).items():
+        scores = _stacked(parts, stack, halves)
+        found = (
+            _in_parts(parts, units, scores, judged, tasks)
+            | _together(parts, scores)
+            | _apart(parts, stack, halves)
+            | _foretold(parts, scores, judged.drop.value[tasks], judged.drop.se[tasks])
+        )
+        columns |= {f"{name} {of}": value for of, value in found.items()}
+    return columns
+
+
+def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
+    """By the beginning of its columns' names, what the linear models are given."""
+    scores = [np.nan_to_num(part.scores) for part in parts]
+    share = np.nanmean(parts[0].labels, axis=0)
+    spread = np.sqrt(share * (1 - share) + _FLAT)
+    labels = [np.nan_to_num((part.labels - share) / spread) for part in parts]
+    ones = [np.ones((len(of_site), 1)) for of_site in scores]
+    squares = (scores[0] ** 2 - 1, scores[1] ** 2 - 1)
+    by_scores, by_both = (
+        (np.hstack([of[0] for of in columns]), np.hstack([of[1] for of in columns]))
+        for columns in ((ones, scores), (ones, scores, labels))
+    )
+    n_tasks, n_inputs = share.size, 1 + share.size
+    nothing, own = np.zeros((n_tasks, n_inputs), dtype=np.bool_), np.eye(n_tasks, dtype=np.bool_)
+    return {
+        "stacked": _Stack(by_scores, squares, nothing),
+        "stacked by labels": _Stack(by_both, squares, np.hstack([nothing, own])),
+    }
+
+
+def _solved(inner: FloatArray, cross: FloatArray) -> FloatArray:
+    penalty = np.full(len(inner), RIDGE)
+    penalty[0] = _INTERCEPT
+    return np.asarray(np.linalg.solve(inner + np.diag(penalty), cross), dtype=np.float64)
+
+
+def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> list[list[FloatArray]]:
+    """Scores of A's and of B's models at A and at B, each image's by those of the other half: (n_images, n_tasks)."""
+    found = []
+    for part, inputs, half in zip(parts, stack.inputs, halves, strict=True):
+        share = np.where(part.usable, part.labels, 0).sum(axis=0) / np.maximum(part.usable.sum(axis=0), 1)
+        rest = np.where(part.usable, part.labels - share, 0) / np.sqrt(share * (1 - share) + _FLAT)
+        by_half = []
+        for of in (1, 0):
+            x = inputs[half == of]
+            inner, cross = x.T @ x, x.T @ rest[half == of]
+            if stack.excluded.any():
+                weights = np.zeros_like(cross)
+                for k, excluded in enumerate(stack.excluded):
+                    given = np.flatnonzero(~excluded)
+                    weights[given, k] = _solved(inner[np.ix_(given, given)], cross[given, k])
+            else:
+                weights = _solved(inner, cross)
+            by_half.append(weights)
+        found.append(
+            [
+                np.where(at[:, None] == 0, x @ by_half[0], x @ by_half[1])
+                for x, at in zip(stack.inputs, halves, strict=True)
+            ]
+        )
+    return found
+
+
+def _z(value: FloatArray, se: FloatArray) -> FloatArray:
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.arcsinh(value / se)
+
+
+def _in_parts(
+    parts: tuple[Part, Part],
+    units: tuple[IntArray, IntArray],
+    scores: list[list[FloatArray]],
+    judged: Decomposition,
+    tasks: IntArray,
+) -> dict[str, FloatArray]:
+    sites = [
+        SiteScores(np.where(part.usable, part.labels, np.nan), scores[0][s], scores[1][s], units[s])
+        for s, part in enumerate(parts)
+    ]
+    of = influences(*sites).decompose()
+    found: dict[str, FloatArray] = {}
+    for name, part in (("drop", of.drop), ("intrinsic", of.intrinsic), ("transfer", of.transfer)):
+        found[name], found[f"{name} z"] = part.value, _z(part.value, part.se)
+    found["gain a"], found["gain b"] = (of.auc[:, s, s] - judged.auc[tasks, 0, s] for s in (0, 1))
+    found["gain"] = found["gain b"] - found["gain a"]
+    found["auc b"] = of.auc[:, 1, 1]
+    return found
+
+
+def _together(parts: tuple[Part, Part], scores: list[list[FloatArray]]) -> dict[str, FloatArray]:
+    found = {}
+    for s, (part, site) in enumerate(zip(parts, "ab", strict=True)):
+        negative = part.usable & (part.labels == 0)
+        n = np.maximum(negative.sum(axis=0), 1)
+        x, y = (np.where(negative, of[s], 0) for of in scores)
+        x, y = (np.where(negative, of - of.sum(axis=0) / n, 0) for of in (x, y))
+        r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)
+        found[f"together {site}"] = np.arctanh(np.clip(r, -0.999, 0.999))
+    return found
+
+
+def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> dict[str, FloatArray]:
+    """AUC of the linear discriminant of the sites, fitted to each half and judged on the other, and its z: of all images,
+    and of each task's negatives and positives.
+    """
+    n_tasks = parts[0].labels.shape[1]
+    effect = max(part.effect for part in parts)
+    groups = [_groups(*of) for of in zip(parts, stack.inputs, stack.squares, halves, strict=True)]
+    several = np.array([_told_apart(groups, group, effect) for group in range(1 + 2 * n_tasks)]).T
+    found: dict[str, FloatArray] = {}
+    for name, at in (
+        ("site", [0] * n_tasks),
+        ("site negatives", slice(1, None, 2)),
+        ("site positives", slice(2, None, 2)),
+    ):
+        found[name], found[f"{name} z"] = several[:, at]
+    return found
+
+
+class _Half(NamedTuple):
+    """Half of a site's images. rows: (n, p). members: (n, n_groups), which images are in which group.
+
+    counts: (n_groups,); means: (n_groups, p) and inner: (n_groups, p, p), mean products, of their rows.
+    """
+
+    rows: FloatArray
+    members: NDArray[np.bool_]
+    counts: IntArray
+    means: FloatArray
+    inner: FloatArray
+
+
+def _groups(part: Part, inputs: FloatArray, squares: FloatArray, half: IntArray) -> tuple[_Half, ...]:
+    """Of both halves: all images, and each task's negatives and positives in turn."""
+    found = []
+    for of in (0, 1):
+        at = half == of
+        rows = np.hstack([inputs[at], squares[at]])
+        labels = np.where(part.usable[at], part.labels[at], np.nan)
+        members = np.ones((len(rows), 1 + 2 * labels.shape[1]), dtype=np.bool_)
+        members[:, 1::2], members[:, 2::2] = labels == 0, labels == 1
+        counts = members.sum(axis=0)
+        inner = _inner(rows, labels) / np.maximum(counts, 1)[:, None, None]
+        found.append(_Half(rows, members, counts, inner[:, 0], inner))
+    return tuple(found)
+
+
+def _inner(rows: FloatArray, labels: FloatArray) -> FloatArray:
+    """Products (p, p) summed over all rows, and over each task's negatives and positives. Negatives are most: they are what
+    the others leave of all.
+    """
+    every = rows.T @ rows
+    found = [every]
+    for of_task in labels.T:
+        positive, missing = (rows[which] for which in (of_task == 1, np.isnan(of_task)))
+        of_positives = positive.T @ positive
+        found += [every - of_positives - missing.T @ missing, of_positives]
+    return np.array(found)
+
+
+def _told_apart(groups: list[tuple[_Half, ...]], group: int, effect: float) -> tuple[float, float]:
+    """groups: of A and of B."""
+    counts = np.array([[half.counts[group] for half in of_site] for of_site in groups])
+    if counts.min() < FEWEST:
+        return np.nan, np.nan
+    aucs = []
+    for of in (0, 1):
+        a, b = (of_site[1 - of] for of_site in groups)
+        n_a, n_b = counts[:, 1 - of]
+        n = n_a * n_b / (n_a + n_b)
+        weights = _solved(n * (a.inner[group] + b.inner[group]), n * (b.means[group] - a.means[group]))
+        at_a, at_b = ((of_site[of].rows @ weights)[of_site[of].members[:, group]] for of_site in groups)
+        aucs.append(half_pairs(at_b, at_a) / (2.0 * at_a.size * at_b.size))
+    value = float(np.mean(aucs))
+    se = np.sqrt(effect * (1 / counts.sum(axis=1)).sum() / 12)
+    return value, float(np.arcsinh((value - 0.5) / se))
+
+
+def _foretold(
+    parts: tuple[Part, Part], scores: list[list[FloatArray]], drop: FloatArray, se: FloatArray
+) -> dict[str, FloatArray]:
+    """What the judged model's drop, and the prevalence, would be if labels at both sites went by one site's P(y | score)."""
+    n_tasks = parts[0].labels.shape[1]
+    found: dict[str, FloatArray] = {}
+    for home, site in enumerate("ab"):
+        several = np.array([_by_rule(parts, scores[home], home, k) for k in range(n_tasks)]).reshape(
+            n_tasks, 3
+        )
+        found[f"foretold {site}"], found[f"beyond {site}"] = several[:, 0], drop - several[:, 0]
+        found[f"foretold {site} z"], found[f"beyond {site} z"] = (
+            _z(several[:, 0], se),
+            _z(drop - several[:, 0], se),
+        )
+        found[f"prevalence / home {site}"], found[f"prevalence / away {site}"] = several[:, 1], several[:, 2]
+    return found
+
+
+def _by_rule(
+    parts: tuple[Part, Part], scores: list[FloatArray], home: int, k: int
+) -> tuple[float, float, float]:
+    """Foretold drop; logarithm of the foretold prevalence away from home, over that at home and over that seen there."""
+    order = [part.ordered(k) for part in parts]
+    labels = [part.labels[at, k] for part, at in zip(parts, order, strict=True)]
+    values = [of[at, k] for of, at in zip(scores, order, strict=True)]
+    places = np.arange(1, GROUPS) * values[home].size // GROUPS
+    edges = np.partition(values[home], places)[places]
+    groups = [np.searchsorted(edges, of, side="right") for of in values]
+    n = np.bincount(groups[home], minlength=GROUPS)
+    share = float(labels[home].mean())
+    rate = (np.bincount(groups[home], labels[home], minlength=GROUPS) + share) / (n + 1)
+    expected = [rate[of] for of in groups]
+    aucs = [
+        _expected_auc(part.scores[at, k], of) for part, at, of in zip(parts, order, expected, strict=True)
+    ]
+    away = 1 - home
+    foretold = np.log(expected[away].mean() + RARE)
+    return (
+        aucs[0] - aucs[1],
+        float(foretold - np.log(share + RARE)),
+        float(foretold - np.log(labels[away].mean() + RARE)),
+    )
+
+
+def _expected_auc(ascending: FloatArray, probability: FloatArray) -> float:
+    """AUC of scores whose images are positive with these probabilities (n,); ties by half."""
+    starts = np.flatnonzero(np.diff(ascending, prepend=-np.inf))
+    yes, no = (np.add.reduceat(of, starts) for of in (probability, 1 - probability))
+    below = np.cumsum(no) - 0.5 * no
+    return float(yes @ below / (yes.sum() * no.sum()))
