@@ -7,7 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from tests.xray.stats.test_evidence_one_by_one import normal, site
-from xray.stats.evidence import Site, gather
+from xray.stats.evidence import Site, _normal, gather
+from xray.stats.stacked import stacked
 from xray.stats.transfer import SiteScores, decompose
 
 PENALTY = 8.0
@@ -283,3 +284,40 @@ def test_other_companions_at_b_change_what_scores_of_others_are_worth():
     assert columns["stacked transfer"][0] > 0.01
     assert np.sinh(columns["stacked transfer z"][0]) > 4
     assert columns["stacked together b"][0] < columns["stacked together a"][0]
+
+
+def test_two_positives_in_one_half_tell_no_sites_apart(sites):
+    """A discriminant of one half can't be judged on the other; all else is had."""
+    a, b = sites
+    half = halves(sites)[1]
+    two = np.flatnonzero((half == 0) & ~np.isnan(b.labels[:, 1]))[:3:2]
+    assert len(set(b.patients[two])) == 2
+    labels = b.labels.copy()
+    labels[:, 1] = 0
+    labels[two, 1] = 1
+    columns = gather(a, replace(b, labels=labels)).columns
+    for name in ("stacked", "stacked by labels"):
+        assert np.isnan(columns[f"{name} site positives"][1])
+        assert np.isnan(columns[f"{name} site positives z"][1])
+        assert np.isfinite(columns[f"{name} site positives"][[0, 2]]).all()
+        others = [of for of in columns if of.startswith(f"{name} ") and "site positives" not in of]
+        assert not [of for of in others if not np.isfinite(columns[of]).all()]
+    labels[np.flatnonzero(half == 1)[:2], 1] = 1
+    assert np.isfinite(gather(a, replace(b, labels=labels)).columns["stacked site positives"]).all()
+
+
+def test_columns_are_of_the_tasks_that_are_judged(sites):
+    """As from the parts themselves, with the second of three tasks left out."""
+    a, b = (replace(of, labels=np.where([False, True, False], np.nan, of.labels)) for of in sites)
+    evidence = gather(a, b)
+    assert evidence.tasks.tolist() == [0, 2]
+    names = np.unique(np.concatenate([a.patients, b.patients])).tolist()
+    units = tuple(np.array([names.index(p) for p in of.patients]) for of in (a, b))
+    parts = tuple(
+        _normal(replace(a, patients=units[0]), replace(of, patients=unit), evidence.tasks)
+        for of, unit in zip((a, b), units, strict=True)
+    )
+    found = stacked(parts, units, evidence.parts, evidence.tasks)
+    assert len(found) == 60
+    for name, values in found.items():
+        assert values == pytest.approx(evidence.columns[name], nan_ok=True), name
