@@ -1,8 +1,8 @@
 """Fit the posterior of causes to simulated worlds and write its coefficients: python -m benchmarks.fit_posterior FOLDER
 
-FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 4000 FOLDER`; `plants 1000 5000`
-and `worlds 1000 1180` likewise; a seed of worlds is ten of them; and with `--large`, `strangers 10000 12000`, `plants 6000
-6480`, `worlds 1200 1216`).
+FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 7000 FOLDER`; likewise `plants
+1000 5000` and `7000 8600`, `worlds 1000 1180` and `1300 1345`, of which a seed is ten worlds; and with `--large`, `strangers
+10000 12000`, `plants 6000 6480`, `worlds 1200 1216`).
 Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
 nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
 best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
@@ -30,10 +30,10 @@ from xray.stats.logistic import fit_logistic
 from xray.stats.posterior import Coefficients, Seen
 
 NETWORKS: Final = 6
-HIDDEN: Final = 48
-EPOCHS: Final = 24
+HIDDEN: Final = 96
+EPOCHS: Final = 48
 BATCH: Final = 128
-DROPPED: Final = 0.3
+DROPPED: Final = 0.2
 """Share of hidden units left out of each step."""
 NOISE: Final = 0.3
 """Standard deviation of what is added to the evidence at each step: worlds are few beside coefficients."""

@@ -43,7 +43,13 @@ def odds(row: Record) -> str:
     values = [number_or_none(row[f"probability_{cause}"]) for cause in CAUSES]
     if text_or_none(row.get("reason")) or any(value is None for value in values):
         return ""
-    return ", ".join(f"P({cause}) {number(value, 2)}" for cause, value in zip(CAUSES, values, strict=True))
+    return ", ".join(f"P({cause}) {probability(value)}" for cause, value in zip(CAUSES, values, strict=True))
+
+
+def probability(value: float | None) -> str:
+    """With two decimals, and never as certain: > 0.99, < 0.01."""
+    text = number(value, 2)
+    return {"1.00": "> 0.99", "0.00": "< 0.01"}.get(text, text)
 
 
 def reads(row: Record) -> str:
@@ -55,7 +61,7 @@ def reads(row: Record) -> str:
     if not count or first is None or then is None:
         return ""
     readers = "1 reader" if people == 1 else f"{people:.0f} readers"
-    return f"P(label) {number(first, 2)} → {number(then, 2)} after {count:.0f} reads ({readers})"
+    return f"P(label) {probability(first)} → {probability(then)} after {count:.0f} reads ({readers})"
 
 
 def is_measured(row: Record, cause: str) -> bool:
@@ -199,7 +205,7 @@ def _cause(row: Record, cause: str) -> Entry:
     if not odds(row):
         return Entry("–", (), "undefined")
     if not is_measured(row, cause):
-        return Entry(number(row[f"probability_{cause}"], 2), (UNMEASURED,))
+        return Entry(probability(row[f"probability_{cause}"]), (UNMEASURED,))
     share, low, high = (float(row[f"share_{cause}{end}"]) for end in ("", "_lower", "_upper"))
     details = f"{number(share, 2)} of AUC", interval((low, high), 2)
-    return Entry(number(row[f"probability_{cause}"], 2), details)
+    return Entry(probability(row[f"probability_{cause}"]), details)

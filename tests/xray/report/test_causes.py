@@ -145,3 +145,19 @@ def test_the_terminal_has_the_first_verdicts_and_counts_the_others(frame):
     assert text.count("Like the simulated cases") == SPOKEN
     assert "3 more are on the page." in text
     assert answer_text.markdown(answer_of(rows), "t", "q").count("Like the simulated cases") == SPOKEN + 3
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (0.0, "< 0.01"),
+        (0.0049, "< 0.01"),
+        (0.0051, "0.01"),
+        (0.5, "0.50"),
+        (0.9949, "0.99"),
+        (0.9951, "> 0.99"),
+        (None, "–"),
+    ],
+)
+def test_no_probability_is_shown_as_certain(value, text):
+    assert causes.probability(value) == text
