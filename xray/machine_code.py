@@ -54,15 +54,15 @@ def compile_listed(of: Compiled) -> None:
 
 def learned() -> list[Compiled]:
     """All that is on disk, of every module of `xray.pixels` and `xray.stats`."""
-    found = []
+    compiled = []
     for package in (pixels, stats):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             for name, function in vars(importlib.import_module(module.name)).items():
                 if isinstance(function, Dispatcher) and function.py_func.__module__ == module.name:
                     cache: Any = vars(function)["_cache"]
                     index = cache._cache_file._load_index()  # by signature, target, hashes of the code
-                    found += [Compiled(module.name, name, tuple(map(_text, key[0]))) for key in index]
-    return sorted(found)
+                    compiled += [Compiled(module.name, name, tuple(map(_text, key[0]))) for key in index]
+    return sorted(compiled)
 
 
 def _type(text: str) -> types.Type:

@@ -24,7 +24,7 @@ from xray.stats.casemix import odds_of_site, weighted_auc_in_order
 from xray.stats.concept import meaning_changed
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
 from xray.stats.mixtures import mixtures
-from xray.stats.part import Part
+from xray.stats.part import Part, asinh_z
 from xray.stats.stacked import stacked
 from xray.stats.transfer import (
     Decomposition,
@@ -159,11 +159,6 @@ def _fewest(one: Part, two: Part) -> IntArray:
     return np.array([min(of_task) for of_task in counts], dtype=np.int64)
 
 
-def _z(value: FloatArray, se: FloatArray) -> FloatArray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.arcsinh(value / se)
-
-
 def _as_z(p: FloatArray) -> FloatArray:
     return np.arcsinh(-ndtri(np.clip(p, 1e-300, 1 - 1e-12)))
 
@@ -181,7 +176,7 @@ def _sizes(a: Site, b: Site, parts: Decomposition, tasks: IntArray) -> dict[str,
         "auc b": ab,
         "drop": aa - ab,
         "drop se": np.log(parts.drop.se[tasks]),
-        "drop z": _z(aa - ab, parts.drop.se[tasks]),
+        "drop z": asinh_z(aa - ab, parts.drop.se[tasks]),
         "tasks": np.full(tasks.size, np.log(max(tasks.size, 1))),
     }
     return columns
@@ -217,7 +212,9 @@ def _of_scores(one: Part, two: Part, name: str) -> dict[str, FloatArray]:
         se = np.sqrt(sum(np.array([v for _, v in of_site]).reshape(n, 3) for of_site in moments))
         for column, moment in enumerate(("mean", "spread", "beyond")):
             columns[f"{name}{of} {moment}"] = moments_b[:, column] - moments_a[:, column]
-            columns[f"{name}{of} {moment} z"] = _z(moments_b[:, column] - moments_a[:, column], se[:, column])
+            columns[f"{name}{of} {moment} z"] = asinh_z(
+                moments_b[:, column] - moments_a[:, column], se[:, column]
+            )
     return columns | mixtures(one, two, name)
 
 
@@ -246,7 +243,7 @@ def _verification(one: Part, two: Part) -> dict[str, FloatArray]:
         scores = np.nan_to_num(part.scores)
         gap = ((is_labelled - share) * scores).mean(axis=0)
         se = np.sqrt(part.effect * (share * (1 - share) + 1e-9) * scores.var(axis=0) / len(scores))
-        columns += [share, np.where(share < 1, _z(gap, se), 0.0)]
+        columns += [share, np.where(share < 1, asinh_z(gap, se), 0.0)]
     return {
         "labelled a": columns[0],
         "labelled b": columns[2],
@@ -278,11 +275,11 @@ def _weighted(
         explained = sign * (parts.auc[tasks, 0, index] - np.array([v.auc for v in values]))
         effective = np.array([v.effective for v in values])
         columns[f"{name}{site}"] = explained
-        columns[f"{name}{site} z"] = _z(
+        columns[f"{name}{site} z"] = asinh_z(
             explained, se[:, index] * np.sqrt(np.maximum(1 / effective - 1, 0.02))
         )
         columns[f"{name}overlap {site}"] = effective
-    columns[name + "rest z"] = _z(
+    columns[name + "rest z"] = asinh_z(
         parts.drop.value[tasks] - 0.5 * (columns[name + "a"] + columns[name + "b"]), parts.drop.se[tasks]
     )
     return columns
@@ -335,7 +332,7 @@ def _witness(
     columns = _of_scores(one, two, "witness ")
     for name, part in (("intrinsic", parts.intrinsic), ("transfer", parts.transfer)):
         columns[f"witness {name}"] = part.value[tasks]
-        columns[f"witness {name} z"] = _z(part.value[tasks], part.se[tasks])
+        columns[f"witness {name} z"] = asinh_z(part.value[tasks], part.se[tasks])
     columns["witness auc a"], columns["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
     together = []
     for first_part, other_part in ((first, one), (second, two)):
@@ -348,7 +345,7 @@ def _witness(
         )
     change = together[1][0] - together[0][0]
     columns["witness together a"], columns["witness together"] = together[0][0], change
-    columns["witness together z"] = _z(change, np.sqrt(together[0][1] + together[1][1]))
+    columns["witness together z"] = asinh_z(change, np.sqrt(together[0][1] + together[1][1]))
     return columns
 
 

@@ -30,3 +30,9 @@ class Part:
             images = np.flatnonzero(self.usable[:, k])
             self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
         return self._orders[k]
+
+
+def asinh_z(value: FloatArray, se: FloatArray) -> FloatArray:
+    """asinh of a value in units of its error: z where it is small, its logarithm where it is large."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(np.arcsinh(value / se))

@@ -2,8 +2,8 @@
 
 The scores of other findings say of a patient what a finding's own score leaves out. For each finding Fisher's linear
 discriminant of all scores is fitted to the labels of A and to those of B, so that a bought model alone has what else takes a
-network of each site. Every model is fitted to half of the patients and judged on the other half, at both sites, so that
-nothing is judged by what it was fitted to, and both are of half of a site. What is read off them:
+network of each site. Every model is fitted to half of the patients (every second, by name) and judged on the other half, at
+both sites, so that nothing is judged by what it was fitted to, and both are of half of a site. What is read off them:
     in parts     AUCs of both at both sites, with what both lose at B and what each is better at home (`xray.stats.transfer`)
     together     how far they agree among negatives
     apart        AUC of telling the sites apart by scores and their squares: of all images, of negatives, of positives
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.stats.estimates import FloatArray, IntArray
-from xray.stats.part import Part
+from xray.stats.part import Part, asinh_z
 from xray.stats.placements import half_pairs
 from xray.stats.transfer import Decomposition, SiteScores, influences
 
@@ -54,13 +54,13 @@ def stacked(
     columns: dict[str, FloatArray] = {}
     for name, stack in _stacks(parts).items():
         scores = _stacked(parts, stack, halves)
-        found = (
+        of_stack = (
             _in_parts(parts, units, scores, judged, tasks)
             | _together(parts, scores)
             | _apart(parts, stack, halves)
             | _foretold(parts, scores, judged.drop.value[tasks], judged.drop.se[tasks])
         )
-        columns |= {f"{name} {of}": value for of, value in found.items()}
+        columns |= {f"{name} {of}": value for of, value in of_stack.items()}
     return columns
 
 
@@ -92,7 +92,7 @@ def _solved(inner: FloatArray, cross: FloatArray) -> FloatArray:
 
 def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> list[list[FloatArray]]:
     """Scores of A's and of B's models at A and at B, each image's by those of the other half: (n_images, n_tasks)."""
-    found = []
+    scores = []
     for part, inputs, half in zip(parts, stack.inputs, halves, strict=True):
         share = np.where(part.usable, part.labels, 0).sum(axis=0) / np.maximum(part.usable.sum(axis=0), 1)
         rest = np.where(part.usable, part.labels - share, 0) / np.sqrt(share * (1 - share) + _FLAT)
@@ -103,23 +103,18 @@ def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ..
             if stack.excluded.any():
                 weights = np.zeros_like(cross)
                 for k, excluded in enumerate(stack.excluded):
-                    given = np.flatnonzero(~excluded)
-                    weights[given, k] = _solved(inner[np.ix_(given, given)], cross[given, k])
+                    allowed = np.flatnonzero(~excluded)
+                    weights[allowed, k] = _solved(inner[np.ix_(allowed, allowed)], cross[allowed, k])
             else:
                 weights = _solved(inner, cross)
             by_half.append(weights)
-        found.append(
+        scores.append(
             [
                 np.where(at[:, None] == 0, x @ by_half[0], x @ by_half[1])
                 for x, at in zip(stack.inputs, halves, strict=True)
             ]
         )
-    return found
-
-
-def _z(value: FloatArray, se: FloatArray) -> FloatArray:
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return np.arcsinh(value / se)
+    return scores
 
 
 def _in_parts(
@@ -134,25 +129,25 @@ def _in_parts(
         for s, part in enumerate(parts)
     ]
     of = influences(*sites).decompose()
-    found: dict[str, FloatArray] = {}
+    columns: dict[str, FloatArray] = {}
     for name, part in (("drop", of.drop), ("intrinsic", of.intrinsic), ("transfer", of.transfer)):
-        found[name], found[f"{name} z"] = part.value, _z(part.value, part.se)
-    found["gain a"], found["gain b"] = (of.auc[:, s, s] - judged.auc[tasks, 0, s] for s in (0, 1))
-    found["gain"] = found["gain b"] - found["gain a"]
-    found["auc b"] = of.auc[:, 1, 1]
-    return found
+        columns[name], columns[f"{name} z"] = part.value, asinh_z(part.value, part.se)
+    columns["gain a"], columns["gain b"] = (of.auc[:, s, s] - judged.auc[tasks, 0, s] for s in (0, 1))
+    columns["gain"] = columns["gain b"] - columns["gain a"]
+    columns["auc b"] = of.auc[:, 1, 1]
+    return columns
 
 
 def _together(parts: tuple[Part, Part], scores: list[list[FloatArray]]) -> dict[str, FloatArray]:
-    found = {}
+    columns = {}
     for s, (part, site) in enumerate(zip(parts, "ab", strict=True)):
         negative = part.usable & (part.labels == 0)
         n = np.maximum(negative.sum(axis=0), 1)
         x, y = (np.where(negative, of[s], 0) for of in scores)
         x, y = (np.where(negative, of - of.sum(axis=0) / n, 0) for of in (x, y))
         r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)
-        found[f"together {site}"] = np.arctanh(np.clip(r, -0.999, 0.999))
-    return found
+        columns[f"together {site}"] = np.arctanh(np.clip(r, -0.999, 0.999))
+    return columns
 
 
 def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> dict[str, FloatArray]:
@@ -163,14 +158,14 @@ def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]
     effect = max(part.effect for part in parts)
     groups = [_groups(*of) for of in zip(parts, stack.inputs, stack.squares, halves, strict=True)]
     several = np.array([_told_apart(groups, group, effect) for group in range(1 + 2 * n_tasks)]).T
-    found: dict[str, FloatArray] = {}
+    columns: dict[str, FloatArray] = {}
     for name, at in (
         ("site", [0] * n_tasks),
         ("site negatives", slice(1, None, 2)),
         ("site positives", slice(2, None, 2)),
     ):
-        found[name], found[f"{name} z"] = several[:, at]
-    return found
+        columns[name], columns[f"{name} z"] = several[:, at]
+    return columns
 
 
 class _Half(NamedTuple):
@@ -188,7 +183,7 @@ class _Half(NamedTuple):
 
 def _groups(part: Part, inputs: FloatArray, squares: FloatArray, half: IntArray) -> tuple[_Half, ...]:
     """Of both halves: all images, and each task's negatives and positives in turn."""
-    found = []
+    by_half = []
     for of in (0, 1):
         at = half == of
         rows = np.hstack([inputs[at], squares[at]])
@@ -197,8 +192,8 @@ def _groups(part: Part, inputs: FloatArray, squares: FloatArray, half: IntArray)
         members[:, 1::2], members[:, 2::2] = labels == 0, labels == 1
         counts = members.sum(axis=0)
         inner = _inner(rows, labels) / np.maximum(counts, 1)[:, None, None]
-        found.append(_Half(rows, members, counts, inner[:, 0], inner))
-    return tuple(found)
+        by_half.append(_Half(rows, members, counts, inner[:, 0], inner))
+    return tuple(by_half)
 
 
 def _inner(rows: FloatArray, labels: FloatArray) -> FloatArray:
@@ -206,12 +201,12 @@ def _inner(rows: FloatArray, labels: FloatArray) -> FloatArray:
     the others leave of all.
     """
     every = rows.T @ rows
-    found = [every]
+    products = [every]
     for of_task in labels.T:
-        positive, missing = (rows[which] for which in (of_task == 1, np.isnan(of_task)))
+        positive, missing = (rows[at] for at in (of_task == 1, np.isnan(of_task)))
         of_positives = positive.T @ positive
-        found += [every - of_positives - missing.T @ missing, of_positives]
-    return np.array(found)
+        products += [every - of_positives - missing.T @ missing, of_positives]
+    return np.array(products)
 
 
 def _told_apart(groups: list[tuple[_Half, ...]], group: int, effect: float) -> tuple[float, float]:
@@ -237,18 +232,21 @@ def _foretold(
 ) -> dict[str, FloatArray]:
     """What the judged model's drop, and the prevalence, would be if labels at both sites went by one site's P(y | score)."""
     n_tasks = parts[0].labels.shape[1]
-    found: dict[str, FloatArray] = {}
+    columns: dict[str, FloatArray] = {}
     for home, site in enumerate("ab"):
         several = np.array([_by_rule(parts, scores[home], home, k) for k in range(n_tasks)]).reshape(
             n_tasks, 3
         )
-        found[f"foretold {site}"], found[f"beyond {site}"] = several[:, 0], drop - several[:, 0]
-        found[f"foretold {site} z"], found[f"beyond {site} z"] = (
-            _z(several[:, 0], se),
-            _z(drop - several[:, 0], se),
+        columns[f"foretold {site}"], columns[f"beyond {site}"] = several[:, 0], drop - several[:, 0]
+        columns[f"foretold {site} z"], columns[f"beyond {site} z"] = (
+            asinh_z(several[:, 0], se),
+            asinh_z(drop - several[:, 0], se),
         )
-        found[f"prevalence / home {site}"], found[f"prevalence / away {site}"] = several[:, 1], several[:, 2]
-    return found
+        columns[f"prevalence / home {site}"], columns[f"prevalence / away {site}"] = (
+            several[:, 1],
+            several[:, 2],
+        )
+    return columns
 
 
 def _by_rule(

@@ -41,7 +41,7 @@ def least_squares(x, y, weights=None):
     return np.linalg.lstsq(rows, np.concatenate([y * root, np.zeros(len(penalty))]), rcond=None)[0]
 
 
-def given(sites, name):
+def model_inputs(sites, name):
     """What the models of each finding are given at both sites, [finding][site], first of them ones."""
     scores = normal(sites)
     shares = np.nanmean(sites[0].labels, axis=0)
@@ -58,7 +58,7 @@ def given(sites, name):
 
 def models(sites, name, k):
     """Scores of A's and B's model of finding k at A and at B, [model][site]."""
-    x, half = given(sites, name)[k], halves(sites)
+    x, half = model_inputs(sites, name)[k], halves(sites)
     of_models = []
     for home in (0, 1):
         y = sites[home].labels[:, k]
@@ -91,11 +91,12 @@ def test_each_image_is_judged_by_models_of_the_other_half_of_the_patients(sites,
                 for x, own in zip(sites, scores, strict=True)
             )
         )
-        known = [~np.isnan(x.labels[:, k]) for x in sites]
+        labelled = [~np.isnan(x.labels[:, k]) for x in sites]
         auc = [
-            [roc_auc_score(sites[s].labels[known[s], k], of[m][s][known[s]]) for s in (0, 1)] for m in (0, 1)
+            [roc_auc_score(sites[s].labels[labelled[s], k], of[m][s][labelled[s]]) for s in (0, 1)]
+            for m in (0, 1)
         ]
-        own = [roc_auc_score(x.labels[at, k], x.scores[at, k]) for x, at in zip(sites, known, strict=True)]
+        own = [roc_auc_score(x.labels[at, k], x.scores[at, k]) for x, at in zip(sites, labelled, strict=True)]
         close(columns[f"{name} drop"][k], auc[0][0] - auc[0][1])
         close(columns[f"{name} intrinsic"][k], 0.5 * (auc[0][0] - auc[0][1] + auc[1][0] - auc[1][1]))
         close(columns[f"{name} transfer"][k], 0.5 * (auc[0][0] - auc[0][1] - auc[1][0] + auc[1][1]))
@@ -134,7 +135,7 @@ def test_sites_are_told_apart_by_scores_and_their_squares(sites, evidence, name)
     )
     scores = normal(sites)
     shares = np.nanmean(sites[0].labels, axis=0)
-    x = given(sites, name)[0]
+    x = model_inputs(sites, name)[0]
     if name == "stacked by labels":
         x = [
             np.column_stack(
@@ -169,11 +170,11 @@ def test_a_rule_of_one_site_foretells_drop_and_prevalence_at_the_other(sites, ev
     columns = evidence.columns
     quantiles = normal(sites)
     for k in range(3):
-        of, known = models(sites, name, k), [~np.isnan(x.labels[:, k]) for x in sites]
+        of, labelled = models(sites, name, k), [~np.isnan(x.labels[:, k]) for x in sites]
         drop, se = evidence.parts.drop.value[k], evidence.parts.drop.se[k]
         for home, at in enumerate("ab"):
-            values = [of[home][s][known[s]] for s in (0, 1)]
-            y = [sites[s].labels[known[s], k] for s in (0, 1)]
+            values = [of[home][s][labelled[s]] for s in (0, 1)]
+            y = [sites[s].labels[labelled[s], k] for s in (0, 1)]
             ascending = sorted(values[home])
             edges = [ascending[i * len(ascending) // 20] for i in range(1, 20)]
             groups = [np.array([sum(v >= e for e in edges) for v in own]) for own in values]
@@ -185,7 +186,7 @@ def test_a_rule_of_one_site_foretells_drop_and_prevalence_at_the_other(sites, ev
                 ]
             )
             p = [rate[own] for own in groups]
-            foretold = [expected_auc(quantiles[s][known[s], k], p[s]) for s in (0, 1)]
+            foretold = [expected_auc(quantiles[s][labelled[s], k], p[s]) for s in (0, 1)]
             foretold = foretold[0] - foretold[1]
             close(columns[f"{name} foretold {at}"][k], foretold)
             close(columns[f"{name} beyond {at}"][k], drop - foretold)
@@ -317,7 +318,7 @@ def test_columns_are_of_the_tasks_that_are_judged(sites):
         _normal(replace(a, patients=units[0]), replace(of, patients=unit), evidence.tasks)
         for of, unit in zip((a, b), units, strict=True)
     )
-    found = stacked(parts, units, evidence.parts, evidence.tasks)
-    assert len(found) == 60
-    for name, values in found.items():
+    columns = stacked(parts, units, evidence.parts, evidence.tasks)
+    assert len(columns) == 60
+    for name, values in columns.items():
         assert values == pytest.approx(evidence.columns[name], nan_ok=True), name
