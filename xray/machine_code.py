@@ -11,9 +11,9 @@ and whether they may be written. After functions have changed it is written anew
 import argparse
 import csv
 import importlib
-import os
 import pkgutil
 from concurrent.futures import ProcessPoolExecutor
+from itertools import groupby
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -22,6 +22,7 @@ from numba import types
 from numba.core.dispatcher import Dispatcher
 
 from xray import pixels, stats
+from xray.cores import cores
 
 LISTED: Final = Path(__file__).with_suffix(".csv")
 
@@ -47,9 +48,10 @@ def dispatcher(of: Compiled) -> Any:
     return getattr(importlib.import_module(of.module), of.function)
 
 
-def compile_listed(of: Compiled) -> None:
-    """Compile it unless its machine code is on disk."""
-    dispatcher(of).compile(tuple(_type(argument) for argument in of.arguments))
+def compile_listed(several: list[Compiled]) -> None:
+    """Compile a function for its types, unless its machine code is on disk: one process writes what is kept of it."""
+    for of in several:
+        dispatcher(of).compile(tuple(_type(argument) for argument in of.arguments))
 
 
 def learned() -> list[Compiled]:
@@ -92,13 +94,15 @@ def main() -> None:
     )
     options.add_argument("--learn", action="store_true", help=f"write {LISTED.name} from what is on disk")
     if options.parse_args().learn:
+        rows = [[of.module, of.function, *of.arguments] for of in learned()]
+        if not rows:
+            options.error("nothing is compiled yet: run a demo first")
         with LISTED.open("w", encoding="utf-8", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerows(
-                [of.module, of.function, *of.arguments] for of in learned()
-            )
+            csv.writer(file, lineterminator="\n").writerows(rows)
         return
-    with ProcessPoolExecutor(os.cpu_count(), get_context("fork")) as pool:
-        list(pool.map(compile_listed, listed()))
+    by_function = [list(several) for _, several in groupby(listed(), lambda of: (of.module, of.function))]
+    with ProcessPoolExecutor(cores(), get_context("fork")) as pool:
+        list(pool.map(compile_listed, by_function))
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ class Part:
     """Images per patient, weighted by images: how much a variance of independent images falls short at most."""
     usable: NDArray[np.bool_] = field(init=False)
     _orders: dict[int, IntArray] = field(init=False, default_factory=dict)
+    _tied: dict[int, IntArray] = field(init=False, default_factory=dict)
 
     def __post_init__(self) -> None:
         self.usable = ~np.isnan(self.labels) & ~np.isnan(self.scores)
@@ -30,6 +31,12 @@ class Part:
             images = np.flatnonzero(self.usable[:, k])
             self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
         return self._orders[k]
+
+    def tied(self, k: int) -> IntArray:
+        """Of the images in this order, the first of each score."""
+        if k not in self._tied:
+            self._tied[k] = np.flatnonzero(np.diff(self.scores[self.ordered(k), k], prepend=-np.inf))
+        return self._tied[k]
 
 
 def asinh_z(value: FloatArray, se: FloatArray) -> FloatArray:

@@ -2,13 +2,13 @@
 
 The scores of other findings say of a patient what a finding's own score leaves out. For each finding Fisher's linear
 discriminant of all scores is fitted to the labels of A and to those of B, so that a bought model alone has what else takes a
-network of each site. Every model is fitted to half of the patients (every second, by name) and judged on the other half, at
-both sites, so that nothing is judged by what it was fitted to, and both are of half of a site. What is read off them:
+network of each site. Every model is fitted to half of the patients, drawn by lot, and judged on the other half, at both
+sites, so that nothing is judged by what it was fitted to, and both are of half of a site. What is read off them:
     in parts     AUCs of both at both sites, with what both lose at B and what each is better at home (`xray.stats.transfer`)
     together     how far they agree among negatives
     apart        AUC of telling the sites apart by scores and their squares: of all images, of negatives, of positives
     foretold     the drop and the prevalence if a label went by P(y | stacked score) of one site at both
-All of it is had twice: from scores, and from scores and the other findings' labels.
+All of it is had twice: from scores, and from scores and labels, of which a finding's models have the others'.
 """
 
 from typing import Final, NamedTuple
@@ -50,7 +50,7 @@ def stacked(
 
     judged: the judged model's drop in parts, of whose tasks these are.
     """
-    halves = (units[0] % 2, units[1] % 2)
+    halves = _halves(units)
     columns: dict[str, FloatArray] = {}
     for name, stack in _stacks(parts).items():
         scores = _stacked(parts, stack, halves)
@@ -64,6 +64,13 @@ def stacked(
     return columns
 
 
+def _halves(units: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
+    """0 or 1 of each image, (n_images,) of both sites. By lot: files may list the ill and the healthy in turn."""
+    n_units = int(max(of.max(initial=-1) for of in units)) + 1
+    half = np.random.default_rng(0).permutation(n_units) % 2
+    return half[units[0]], half[units[1]]
+
+
 def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
     """By the beginning of its columns' names, what the linear models are given."""
     scores = [np.nan_to_num(part.scores) for part in parts]
@@ -71,7 +78,7 @@ def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
     spread = np.sqrt(share * (1 - share) + _FLAT)
     labels = [np.nan_to_num((part.labels - share) / spread) for part in parts]
     ones = [np.ones((len(of_site), 1)) for of_site in scores]
-    squares = (scores[0] ** 2 - 1, scores[1] ** 2 - 1)
+    squares = tuple(np.nan_to_num(part.scores**2 - 1) for part in parts)
     by_scores, by_both = (
         (np.hstack([of[0] for of in columns]), np.hstack([of[1] for of in columns]))
         for columns in ((ones, scores), (ones, scores, labels))
@@ -79,8 +86,8 @@ def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
     n_tasks, n_inputs = share.size, 1 + share.size
     nothing, own = np.zeros((n_tasks, n_inputs), dtype=np.bool_), np.eye(n_tasks, dtype=np.bool_)
     return {
-        "stacked": _Stack(by_scores, squares, nothing),
-        "stacked by labels": _Stack(by_both, squares, np.hstack([nothing, own])),
+        "stacked": _Stack(by_scores, (squares[0], squares[1]), nothing),
+        "stacked by labels": _Stack(by_both, (squares[0], squares[1]), np.hstack([nothing, own])),
     }
 
 
@@ -95,7 +102,7 @@ def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ..
     scores = []
     for part, inputs, half in zip(parts, stack.inputs, halves, strict=True):
         share = np.where(part.usable, part.labels, 0).sum(axis=0) / np.maximum(part.usable.sum(axis=0), 1)
-        rest = np.where(part.usable, part.labels - share, 0) / np.sqrt(share * (1 - share) + _FLAT)
+        rest = np.where(part.usable, part.labels - share, 0)
         by_half = []
         for of in (1, 0):
             x = inputs[half == of]
@@ -128,13 +135,14 @@ def _in_parts(
         SiteScores(np.where(part.usable, part.labels, np.nan), scores[0][s], scores[1][s], units[s])
         for s, part in enumerate(parts)
     ]
-    of = influences(*sites).decompose()
+    both = influences(*sites)
     columns: dict[str, FloatArray] = {}
-    for name, part in (("drop", of.drop), ("intrinsic", of.intrinsic), ("transfer", of.transfer)):
+    for name, part in zip(("drop", "intrinsic", "transfer"), both.parts(), strict=True):
         columns[name], columns[f"{name} z"] = part.value, asinh_z(part.value, part.se)
-    columns["gain a"], columns["gain b"] = (of.auc[:, s, s] - judged.auc[tasks, 0, s] for s in (0, 1))
+    of_a, of_b = both.value[:, 0, 0], both.value[:, 1, 1]
+    columns["gain a"], columns["gain b"] = of_a - judged.auc[tasks, 0, 0], of_b - judged.auc[tasks, 0, 1]
     columns["gain"] = columns["gain b"] - columns["gain a"]
-    columns["auc b"] = of.auc[:, 1, 1]
+    columns["auc b"] = of_b
     return columns
 
 
@@ -151,8 +159,8 @@ def _together(parts: tuple[Part, Part], scores: list[list[FloatArray]]) -> dict[
 
 
 def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> dict[str, FloatArray]:
-    """AUC of the linear discriminant of the sites, fitted to each half and judged on the other, and its z: of all images,
-    and of each task's negatives and positives.
+    """AUC of the linear discriminant of the sites, fitted to each half and judged on the other: of all images, and of each
+    task's negatives and positives. With z in units of independent images; as halves share both fits, its deviation is 1.4.
     """
     n_tasks = parts[0].labels.shape[1]
     effect = max(part.effect for part in parts)
@@ -263,9 +271,7 @@ def _by_rule(
     share = float(labels[home].mean())
     rate = (np.bincount(groups[home], labels[home], minlength=GROUPS) + share) / (n + 1)
     expected = [rate[of] for of in groups]
-    aucs = [
-        _expected_auc(part.scores[at, k], of) for part, at, of in zip(parts, order, expected, strict=True)
-    ]
+    aucs = [_expected_auc(part.tied(k), of) for part, of in zip(parts, expected, strict=True)]
     away = 1 - home
     foretold = np.log(expected[away].mean() + RARE)
     return (
@@ -275,9 +281,11 @@ def _by_rule(
     )
 
 
-def _expected_auc(ascending: FloatArray, probability: FloatArray) -> float:
-    """AUC of scores whose images are positive with these probabilities (n,); ties by half."""
-    starts = np.flatnonzero(np.diff(ascending, prepend=-np.inf))
+def _expected_auc(starts: IntArray, probability: FloatArray) -> float:
+    """AUC of ascending scores whose images are positive with these probabilities (n,), ties by half.
+
+    starts: where a score that is higher than the one before begins.
+    """
     yes, no = (np.add.reduceat(of, starts) for of in (probability, 1 - probability))
     below = np.cumsum(no) - 0.5 * no
     return float(yes @ below / (yes.sum() * no.sum()))

@@ -142,38 +142,53 @@ class Influences:
             self.reasons[::-1],
         )
 
+    def parts(self, level: float = 0.95) -> tuple[Part, Part, Part]:
+        """The drop, and what of it is intrinsic and transfer: see `decompose`."""
+        (drop, _), (intrinsic, _), (transfer, _) = self._parts(level)
+        return drop, intrinsic, transfer
+
+    def _parts(self, level: float) -> list[tuple[Part, FloatArray]]:
+        """The three, each with its influences (n_tasks, n_patients)."""
+        value, influence, counts = self.value, self.influence, self.counts
+        usable, degrees, least = self._usable, self._degrees, _least_variance(counts)
+        (aa, ab), (ba, bb) = np.moveaxis(value, 0, -1)
+        (of_aa, of_ab), (of_ba, of_bb) = np.moveaxis(influence, 0, 2)
+        a_drop, b_drop = of_aa - of_ab, of_bb - of_ba
+        terms = (
+            (aa - ab, a_drop, least),
+            (0.5 * ((aa - ab) - (bb - ba)), 0.5 * (a_drop - b_drop), least / 2),
+            (0.5 * ((aa - ab) + (bb - ba)), 0.5 * (a_drop + b_drop), least / 2),
+        )
+        return [(_part(of, by, usable, degrees, floor, level), by) for of, by, floor in terms]
+
+    @property
+    def _usable(self) -> NDArray[np.bool_]:
+        return np.asarray((self.reasons == DEFINED).all(axis=0))
+
+    @property
+    def _degrees(self) -> IntArray:
+        return np.maximum(self.counts.min(axis=(0, 2)) - 1, 1)
+
     def decompose(self, level: float = 0.95) -> Decomposition:
         """See `decompose`."""
         check_level(level)
         value, influence, counts = self.value, self.influence, self.counts
-        reason = np.where(self.reasons[0] == DEFINED, self.reasons[1], self.reasons[0])
-        usable = reason == DEFINED
-        degrees = np.maximum(counts.min(axis=(0, 2)) - 1, 1)
-        least = _least_variance(counts)
-        (aa, ab), (ba, bb) = np.moveaxis(value, 0, -1)
-        (of_aa, of_ab), (of_ba, of_bb) = np.moveaxis(influence, 0, 2)
-        a_drop, b_drop = of_aa - of_ab, of_bb - of_ba
-        drop = _part(aa - ab, a_drop, usable, degrees, least, level)
-        both = 0.5 * ((aa - ab) - (bb - ba)), 0.5 * (a_drop - b_drop)
-        home = 0.5 * ((aa - ab) + (bb - ba)), 0.5 * (a_drop + b_drop)
-        intrinsic, transfer = (_part(*terms, usable, degrees, least / 2, level) for terms in (both, home))
-        beyond = [
-            _beyond(part, of_part, usable, degrees, level)
-            for part, (_, of_part) in ((intrinsic, both), (transfer, home))
-        ]
+        usable, degrees = self._usable, self._degrees
+        (drop, _), *of_two = self._parts(level)
+        beyond = [_beyond(part, by, usable, degrees, level) for part, by in of_two]
         se = np.where(usable[:, None, None], np.sqrt(np.einsum("...i,...i", influence, influence)), np.nan)
         return Decomposition(
             value,
             se,
             drop,
             drop.value + stdtrit(degrees, level) * drop.se,
-            intrinsic,
-            transfer,
+            of_two[0][0],
+            of_two[1][0],
             beyond[0],
             beyond[1],
             counts[0],
             counts[1],
-            reason,
+            np.where(self.reasons[0] == DEFINED, self.reasons[1], self.reasons[0]),
         )
 
 
