@@ -130,18 +130,19 @@ def _normal(a: Site, site: Site, tasks: IntArray, witness: bool = False) -> Part
     """A site with its scores, or its witness's, as normal quantiles of their ranks among A's."""
     reference, scores = (of.witness if witness and of.witness is not None else of.scores for of in (a, site))
     quantiles = np.full((len(scores), tasks.size), np.nan, order="F")
+    orders = []
     for column, task in enumerate(tasks):
         ordered = np.sort(reference[np.isfinite(reference[:, task]), task])
         finite = np.flatnonzero(np.isfinite(scores[:, task]))
-        finite = finite[
-            np.argsort(scores[finite, task])
-        ]  # in order, so that each search begins near the last
+        # in order, so that each search begins near the last
+        finite = finite[np.argsort(scores[finite, task], kind="stable")]
+        orders.append(finite)
         values = scores[finite, task]
         rank = 0.5 * (np.searchsorted(ordered, values) + np.searchsorted(ordered, values, "right"))
         quantiles[finite, column] = ndtri((rank + 0.5) / (ordered.size + 1))
     patients = Patients(site.patients)
     effect = float((patients.sizes @ patients.sizes) / patients.sizes.sum())
-    return Part(np.asfortranarray(site.labels[:, tasks]), quantiles, patients, effect)
+    return Part(np.asfortranarray(site.labels[:, tasks]), quantiles, patients, effect, tuple(orders))
 
 
 def _fewest(one: Part, two: Part) -> IntArray:

@@ -18,6 +18,8 @@ class Part:
     patients: Patients
     effect: float
     """Images per patient, weighted by images: how much a variance of independent images falls short at most."""
+    by_score: tuple[IntArray, ...] | None = None
+    """Per task, the images that have a score, from the lowest on, where that is known."""
     usable: NDArray[np.bool_] = field(init=False)
     _orders: dict[int, IntArray] = field(init=False, default_factory=dict)
     _tied: dict[int, IntArray] = field(init=False, default_factory=dict)
@@ -28,8 +30,11 @@ class Part:
     def ordered(self, k: int) -> IntArray:
         """The images whose label and score of the k-th task are known, by score from the lowest on."""
         if k not in self._orders:
-            images = np.flatnonzero(self.usable[:, k])
-            self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
+            if self.by_score is None:
+                images = np.flatnonzero(self.usable[:, k])
+                self._orders[k] = images[np.argsort(self.scores[images, k], kind="stable")]
+            else:
+                self._orders[k] = self.by_score[k][self.usable[self.by_score[k], k]]
         return self._orders[k]
 
     def tied(self, k: int) -> IntArray:

@@ -92,7 +92,7 @@ def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
 
 
 def _solved(inner: FloatArray, cross: FloatArray) -> FloatArray:
-    penalty = np.full(len(inner), RIDGE)
+    penalty = np.full(inner.shape[-1], RIDGE)
     penalty[0] = _INTERCEPT
     return np.asarray(np.linalg.solve(inner + np.diag(penalty), cross), dtype=np.float64)
 
@@ -117,7 +117,7 @@ def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ..
             by_half.append(weights)
         scores.append(
             [
-                np.where(at[:, None] == 0, x @ by_half[0], x @ by_half[1])
+                np.asfortranarray(np.where(at[:, None] == 0, x @ by_half[0], x @ by_half[1]))
                 for x, at in zip(stack.inputs, halves, strict=True)
             ]
         )
@@ -164,8 +164,8 @@ def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]
     """
     n_tasks = parts[0].labels.shape[1]
     effect = max(part.effect for part in parts)
-    groups = [_groups(*of) for of in zip(parts, stack.inputs, stack.squares, halves, strict=True)]
-    several = np.array([_told_apart(groups, group, effect) for group in range(1 + 2 * n_tasks)]).T
+    sites = [_groups(*of) for of in zip(parts, stack.inputs, stack.squares, halves, strict=True)]
+    several = _told_apart(sites, effect)
     columns: dict[str, FloatArray] = {}
     for name, at in (
         ("site", [0] * n_tasks),
@@ -217,22 +217,25 @@ def _inner(rows: FloatArray, labels: FloatArray) -> FloatArray:
     return np.array(products)
 
 
-def _told_apart(groups: list[tuple[_Half, ...]], group: int, effect: float) -> tuple[float, float]:
-    """groups: of A and of B."""
-    counts = np.array([[half.counts[group] for half in of_site] for of_site in groups])
-    if counts.min() < FEWEST:
-        return np.nan, np.nan
-    aucs = []
+def _told_apart(sites: list[tuple[_Half, ...]], effect: float) -> FloatArray:
+    """AUC and asinh z of each group, (2, n_groups). sites: A and B."""
+    counts = np.array([[half.counts for half in of_site] for of_site in sites])
+    aucs = np.full((2, counts.shape[2]), np.nan)
     for of in (0, 1):
-        a, b = (of_site[1 - of] for of_site in groups)
+        a, b = (of_site[1 - of] for of_site in sites)
         n_a, n_b = counts[:, 1 - of]
-        n = n_a * n_b / (n_a + n_b)
-        weights = _solved(n * (a.inner[group] + b.inner[group]), n * (b.means[group] - a.means[group]))
-        at_a, at_b = ((of_site[of].rows @ weights)[of_site[of].members[:, group]] for of_site in groups)
-        aucs.append(half_pairs(at_b, at_a) / (2.0 * at_a.size * at_b.size))
-    value = float(np.mean(aucs))
-    se = np.sqrt(effect * (1 / counts.sum(axis=1)).sum() / 12)
-    return value, float(np.arcsinh((value - 0.5) / se))
+        n = (n_a * n_b / np.maximum(n_a + n_b, 1))[:, None, None]
+        weights = _solved(n * (a.inner + b.inner), n * (b.means - a.means)[..., None])[..., 0].T
+        scores = [of_site[of].rows @ weights for of_site in sites]
+        for group in np.flatnonzero(counts.min(axis=(0, 1)) >= FEWEST):
+            at_a, at_b = (
+                of_site[at[of].members[:, group], group] for of_site, at in zip(scores, sites, strict=True)
+            )
+            aucs[of, group] = half_pairs(at_b, at_a) / (2.0 * at_a.size * at_b.size)
+    value = aucs.mean(axis=0)
+    with np.errstate(divide="ignore"):
+        se = np.sqrt(effect * (1 / counts.sum(axis=1)).sum(axis=0) / 12)
+    return np.stack([value, np.arcsinh((value - 0.5) / se)])
 
 
 def _foretold(
@@ -286,6 +289,8 @@ def _expected_auc(starts: IntArray, probability: FloatArray) -> float:
 
     starts: where a score that is higher than the one before begins.
     """
-    yes, no = (np.add.reduceat(of, starts) for of in (probability, 1 - probability))
+    yes, no = probability, 1 - probability
+    if starts.size < yes.size:
+        yes, no = np.add.reduceat(yes, starts), np.add.reduceat(no, starts)
     below = np.cumsum(no) - 0.5 * no
     return float(yes @ below / (yes.sum() * no.sum()))
