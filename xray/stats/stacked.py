@@ -66,7 +66,7 @@ def stacked(
 
 def _halves(units: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
     """0 or 1 of each image, (n_images,) of both sites. By lot: files may list the ill and the healthy in turn."""
-    n_units = int(max(of.max(initial=-1) for of in units)) + 1
+    n_units = int(np.concatenate(units).max()) + 1
     half = np.random.default_rng(0).permutation(n_units) % 2
     return half[units[0]], half[units[1]]
 
@@ -101,7 +101,7 @@ def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ..
     """Scores of A's and of B's models at A and at B, each image's by those of the other half: (n_images, n_tasks)."""
     scores = []
     for part, inputs, half in zip(parts, stack.inputs, halves, strict=True):
-        share = np.where(part.usable, part.labels, 0).sum(axis=0) / np.maximum(part.usable.sum(axis=0), 1)
+        share = np.where(part.usable, part.labels, 0).sum(axis=0) / part.usable.sum(axis=0)
         rest = np.where(part.usable, part.labels - share, 0)
         by_half = []
         for of in (1, 0):
@@ -150,7 +150,7 @@ def _together(parts: tuple[Part, Part], scores: list[list[FloatArray]]) -> dict[
     columns = {}
     for s, (part, site) in enumerate(zip(parts, "ab", strict=True)):
         negative = part.usable & (part.labels == 0)
-        n = np.maximum(negative.sum(axis=0), 1)
+        n = negative.sum(axis=0)
         x, y = (np.where(negative, of[s], 0) for of in scores)
         x, y = (np.where(negative, of - of.sum(axis=0) / n, 0) for of in (x, y))
         r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)

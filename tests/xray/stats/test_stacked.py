@@ -144,6 +144,14 @@ def test_each_image_is_judged_by_models_of_the_other_half_of_the_patients(sites,
             close(columns[f"{name} together {at}"][k], np.arctanh(np.clip(r, -0.999, 0.999)))
 
 
+def test_models_of_the_same_patients_agree_but_for_rounding(sites):
+    a, _ = sites
+    columns = gather(a, a).columns
+    for at in "ab":
+        close(columns[f"stacked together {at}"], np.full(3, np.arctanh(0.999)))
+    close(columns["stacked transfer"], np.zeros(3))
+
+
 def told_apart(x, half, effect):
     """AUC and asinh(z) of the discriminant of both sites' rows."""
     aucs = []
