@@ -18,7 +18,7 @@ from xray.stats.estimates import DEFINED, FloatArray
 from xray.stats.evidence import Site, gather
 from xray.stats.pipelines import Piped, measure, representative
 from xray.stats.posterior import causes_by
-from xray.stats.reread_update import COUNTS_FROM, RATIO, SUREST, Before
+from xray.stats.reread_update import COUNTS_FROM, LEAST_SE, RATIO, SUREST, Before
 from xray.stats.rereads import Measured
 from xray.stats.shipped import VARIANTS
 from xray.stats.small_networks import networks
@@ -131,7 +131,7 @@ def planned(
     doubt = limit[:, None] - np.abs(odds)
     return np.column_stack(
         [
-            odds, doubt, ~alike, np.log(np.maximum(reads_se, 1e-3)), np.log(images), before.drop, before.drop_se,
+            odds, doubt, ~alike, np.log(np.maximum(reads_se, LEAST_SE)), np.log(images), before.drop, before.drop_se,
             before.prevalence, limit,
         ]
     )  # fmt: skip

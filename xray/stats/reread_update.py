@@ -22,6 +22,8 @@ from xray.stats.small_networks import networks
 COUNTS_FROM: Final = 0.03
 RATIO: Final = float(np.log(1.5))
 """From where on a share, and a log ratio of prevalences, counts (as in the worlds, benchmarks/_truth.py)."""
+LEAST_SE: Final = 1e-3
+"""Expected errors of AUC that are smaller are taken for this: a plan that reads every image expects none."""
 SUREST: Final = 6.0
 """Log odds, and distances in standard errors, are cut here."""
 MEASURED: Final = ("difference", "se", "ratio", "ratio_se", "lost")
@@ -123,7 +125,9 @@ def planned(before: Before, alike: NDArray[np.bool_], se: FloatArray, loss_ratio
     """
     odds, limit = before.odds, np.log(loss_ratio)
     doubt = limit - np.abs(odds[:, 3])
-    return np.column_stack([odds, doubt, ~alike, np.log(se), before.drop, before.prevalence, limit])
+    return np.column_stack(
+        [odds, doubt, ~alike, np.log(np.maximum(se, LEAST_SE)), before.drop, before.prevalence, limit]
+    )
 
 
 def chance(before: Before, alike: bool, se: float, loss_ratio: float) -> float:

@@ -9,7 +9,7 @@ from xray.stats.evidence import gather
 from xray.stats.measures import Again
 from xray.stats.posterior import CAUSES
 from xray.stats.reread_design import draw, plan
-from xray.stats.reread_update import INPUTS, PLANNED, Before, chance, inputs, known_before, updated
+from xray.stats.reread_update import INPUTS, PLANNED, Before, chance, inputs, known_before, planned, updated
 from xray.stats.rereads import Measured, measure
 from xray.stats.small_networks import Networks, as_text, networks, parse
 
@@ -90,6 +90,13 @@ def test_more_precise_reads_raise_the_chance() -> None:
     assert chances == sorted(chances)
     assert chances[-1] > chances[0] + 0.1
     assert chance(before(0.5), True, 0.03, 9.0) < chance(before(0.5), True, 0.03, 1.0)
+
+
+def test_a_plan_that_expects_no_error_has_a_chance() -> None:
+    """Every image is read again."""
+    assert chance(before(0.5), True, 0.0, 2.0) == chance(before(0.5), True, 0.001, 2.0)
+    (values,) = planned(before(0.5), np.array([True]), np.zeros(1), np.array([2.0]))
+    assert values[PLANNED.index("se")] == pytest.approx(np.log(0.001))
 
 
 def test_a_verdict_gives_the_measurement_and_the_earlier_odds() -> None:
