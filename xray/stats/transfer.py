@@ -149,6 +149,7 @@ class Influences:
 
     def _parts(self, level: float) -> list[tuple[Part, FloatArray]]:
         """The three, each with its influences (n_tasks, n_patients)."""
+        check_level(level)
         value, influence, counts = self.value, self.influence, self.counts
         usable, degrees, least = self._usable, self._degrees, _least_variance(counts)
         (aa, ab), (ba, bb) = np.moveaxis(value, 0, -1)
@@ -171,7 +172,6 @@ class Influences:
 
     def decompose(self, level: float = 0.95) -> Decomposition:
         """See `decompose`."""
-        check_level(level)
         value, influence, counts = self.value, self.influence, self.counts
         usable, degrees = self._usable, self._degrees
         (drop, _), *of_two = self._parts(level)
