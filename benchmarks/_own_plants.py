@@ -14,7 +14,7 @@ patients, or to fewer without a finding, so that it may be commoner than it is i
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
@@ -120,10 +120,8 @@ def _cut(site: Site, rng: Draws) -> Site:
         odds = share / (1 - share) * (1 - prevalence) / prevalence
         stays &= ill | (rng.random(n) < odds) | (not ill.any())
     at = np.flatnonzero(stays)
-    mixed = None if site.covariates is None else site.covariates[at]
-    return Site(
-        site.labels[np.ix_(at, of_tasks)], site.scores[np.ix_(at, of_tasks)], site.patients[at], None, mixed
-    )
+    some = site.take(at)
+    return replace(some, labels=some.labels[:, of_tasks], scores=some.scores[:, of_tasks], witness=None)
 
 
 def pairs(site: Site, images: int, seed: int, n: int) -> Iterator[World]:
@@ -142,10 +140,11 @@ def pairs(site: Site, images: int, seed: int, n: int) -> Iterator[World]:
         calls = planted.calls[at_b]
         labels = np.where(np.isnan(calls), np.nan, rng.random(calls.shape) < calls)
         mixed = [None if site.covariates is None else site.covariates[at] for at in (at_a, at_b)]
+        origins = [site.patients[at] for at in (at_a, at_b)]
         yield World(
             "plants", planted.names,
-            Site(site.labels[at_a], site.scores[at_a], draw_a, None, mixed[0]),
-            Site(labels, planted.scores[at_b], patients + draw_b, None, mixed[1]),
+            Site(site.labels[at_a], site.scores[at_a], draw_a, None, mixed[0], origins[0]),
+            Site(labels, planted.scores[at_b], patients + draw_b, None, mixed[1], origins[1]),
             real.drop, real.shares, real.drawn, real.counts, site.labels[at_b], real.relabelled, planted.scores[at_a], cost,
         )  # fmt: skip
 

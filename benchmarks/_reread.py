@@ -11,7 +11,7 @@ import sys
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from collections.abc import Iterable
-from dataclasses import astuple, dataclass, fields
+from dataclasses import astuple, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -22,7 +22,7 @@ from benchmarks._simulated import PIECE, per_seed, worlds
 from benchmarks._truth import Flags, Floats, World
 from xray.stats import pipelines, posterior, reread_design, rereads, shipped
 from xray.stats.causes import FEWEST
-from xray.stats.evidence import Site, gather
+from xray.stats.evidence import gather
 
 TRAINED: Final = 301_000
 JUDGED: Final = 305_000
@@ -130,10 +130,11 @@ def _left(world: World, images: NDArray[np.int64]) -> dict[int, Floats]:
     """Probabilities of the causes between A's images through B's pipeline and B, by task: (2, 4)."""
     features = []
     for mixed in (False, True):
-        covariates = [site.covariates if mixed else None for site in (world.a, world.b)]
-        covariate = covariates[0] if covariates[0] is None else covariates[0][images]
-        a = Site(world.a.labels[images], world.piped[images], world.a.patients[images], None, covariate)
-        b = Site(world.b.labels, world.b.scores, world.b.patients, None, covariates[1])
+        rescored = replace(world.a.take(images), scores=world.piped[images])
+        a, b = (
+            replace(site, witness=None, covariates=site.covariates if mixed else None)
+            for site in (rescored, world.b)
+        )
         evidence = gather(a, b)
         of = posterior.causes_by(evidence, shipped.VARIANTS[False, mixed])
         features.append(dict(zip(evidence.tasks.tolist(), of.probability, strict=True)))

@@ -42,6 +42,8 @@ class Site:
 
     patients: (n_images,), names that both sites share where they share patients. witness: scores of a network that was
     trained at B, or None. covariates: (n_images, n_columns) age, sex, view and the like as numbers, NaN = unknown, or None.
+    origins: (n_images,), where patients are copies of others (a bootstrap), of whom: nothing is judged by a model that was
+    fitted to a copy. None: of nobody.
     """
 
     labels: FloatArray
@@ -49,6 +51,12 @@ class Site:
     patients: NDArray[np.generic]
     witness: FloatArray | None = None
     covariates: FloatArray | None = None
+    origins: NDArray[np.generic] | None = None
+
+    def take(self, images: NDArray[np.generic]) -> "Site":
+        """The images chosen, by flags or places."""
+        chosen = {name: of[images] for name, of in vars(self).items() if of is not None}
+        return replace(self, **chosen)
 
 
 @dataclass(frozen=True)
@@ -78,8 +86,9 @@ class Evidence:
 
 def gather(a: Site, b: Site) -> Evidence:
     """The evidence on every task that both sites label (two patients of both classes) and score."""
-    (unit_a, unit_b), _ = joint_units(a, b)
-    a, b = (_by_column(of, unit) for of, unit in ((a, unit_a), (b, unit_b)))
+    units, _ = joint_units(a, b)
+    origins = _origins(a, b, units)
+    a, b = (_by_column(of, unit) for of, unit in zip((a, b), units, strict=True))
     parts = influences(_scored(a), _scored(b)).decompose()
     tasks = np.flatnonzero(parts.reason == DEFINED)
     witness = a.witness is not None and b.witness is not None
@@ -93,7 +102,7 @@ def gather(a: Site, b: Site) -> Evidence:
     columns |= unaccompanied(one, two)
     if tasks.size > 1:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=False)
-        columns |= stacked((one, two), (unit_a, unit_b), parts, tasks)
+        columns |= stacked((one, two), units, origins, parts, tasks)
     meaning = np.full(tasks.size, np.nan)
     if has_covariates:
         columns |= _weighted(a, b, one, two, parts, tasks, covariates=True) | _by_covariates(a, b, one, two)
@@ -111,6 +120,13 @@ def gather(a: Site, b: Site) -> Evidence:
         tasks, columns, parts, images_p, every, prevalence_p, companions_p, meaning, implied, implied_se,
         witness, has_covariates, _fewest(one, two),
     )  # fmt: skip
+
+
+def _origins(a: Site, b: Site, units: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
+    """As units, but copies of a patient have one number."""
+    if a.origins is None and b.origins is None:
+        return units
+    return joint_units(*(of if of.origins is None else replace(of, patients=of.origins) for of in (a, b)))[0]
 
 
 def _by_column(site: Site, unit: IntArray) -> Site:

@@ -55,8 +55,7 @@ def through(a: Site, b: Site, piped: FloatArray) -> dict[int, Through]:
     sample = np.asarray(np.isfinite(piped).any(axis=1))
     if not sample.any():
         return {}
-    covariates = None if a.covariates is None else a.covariates[sample]
-    rescored = Site(a.labels[sample], piped[sample], a.patients[sample], None, covariates)
+    rescored = replace(a.take(sample), scores=piped[sample], witness=None)
     evidence = gather(rescored, replace(b, witness=None))
     updates = {}
     # by all the evidence, as what follows was learned

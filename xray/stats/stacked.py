@@ -44,13 +44,18 @@ class _Stack(NamedTuple):
 
 
 def stacked(
-    parts: tuple[Part, Part], units: tuple[IntArray, IntArray], judged: Decomposition, tasks: IntArray
+    parts: tuple[Part, Part],
+    units: tuple[IntArray, IntArray],
+    origins: tuple[IntArray, IntArray],
+    judged: Decomposition,
+    tasks: IntArray,
 ) -> dict[str, FloatArray]:
     """Columns of every task, (n_tasks,) each. units: whose images they are, a number for each patient of either site.
 
-    judged: the judged model's drop in parts, of whose tasks these are.
+    origins: likewise, but one number for all copies of a patient, who are in one half. judged: the judged model's drop in
+    parts, of whose tasks these are.
     """
-    halves = _halves(units)
+    halves = _halves(origins)
     columns: dict[str, FloatArray] = {}
     for name, stack in _stacks(parts).items():
         scores = _stacked(parts, stack, halves)
@@ -64,11 +69,11 @@ def stacked(
     return columns
 
 
-def _halves(units: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
+def _halves(origins: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
     """0 or 1 of each image, (n_images,) of both sites. By lot: files may list the ill and the healthy in turn."""
-    n_units = int(np.concatenate(units).max()) + 1
-    half = np.random.default_rng(0).permutation(n_units) % 2
-    return half[units[0]], half[units[1]]
+    n_origins = int(np.concatenate(origins).max()) + 1
+    half = np.random.default_rng(0).permutation(n_origins) % 2
+    return half[origins[0]], half[origins[1]]
 
 
 def _stacks(parts: tuple[Part, Part]) -> dict[str, _Stack]:
@@ -115,13 +120,21 @@ def _stacked(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ..
             else:
                 weights = _solved(inner, cross)
             by_half.append(weights)
-        scores.append(
-            [
-                np.asfortranarray(np.where(at[:, None] == 0, x @ by_half[0], x @ by_half[1]))
-                for x, at in zip(stack.inputs, halves, strict=True)
-            ]
-        )
+        scores.append([_read(x, at, by_half) for x, at in zip(stack.inputs, halves, strict=True)])
     return scores
+
+
+def _read(inputs: FloatArray, half: IntArray, by_half: list[FloatArray]) -> FloatArray:
+    """Scores of a site's images by the models (p, n_tasks) of both halves, (n_images, n_tasks).
+
+    Each model's mean at the site is the mean of both: what differs between them says nothing of the images of one half, and
+    where one half has more positives by chance its model would lift the other, which has fewer.
+    """
+    of = [inputs @ weights for weights in by_half]
+    means = [scores.mean(axis=0) for scores in of]
+    middle = (means[0] + means[1]) / 2
+    several = [scores - mean + middle for scores, mean in zip(of, means, strict=True)]
+    return np.asfortranarray(np.where(half[:, None] == 0, *several))
 
 
 def _in_parts(

@@ -47,6 +47,40 @@ def test_the_ill_and_the_healthy_may_be_listed_in_turn():
         assert np.isfinite(columns[f"{name} site positives"]).all()
 
 
+def test_few_patients_of_whom_nothing_is_to_be_known_are_judged_by_chance():
+    """Ten patients of forty images: where one half has more positives, its model is not to lift the other's scores."""
+    aucs = []
+    for seed in range(200):
+        rng = np.random.default_rng([7, seed])
+        sites = []
+        for at in (0, 1):
+            labels = np.repeat((rng.random((10, 3)) < 0.4).astype(float), 40, axis=0)
+            scores = np.repeat(rng.normal(size=(10, 3)), 40, axis=0) + rng.normal(size=labels.shape)
+            sites.append(Site(labels, scores, np.repeat(np.arange(10) + 100 * at, 40)))
+        aucs.append(gather(*sites).columns["stacked auc b"])
+    assert abs(np.nanmean(np.concatenate(aucs)) - 0.5) < 0.03
+
+
+def test_a_copy_of_a_patient_is_not_judged_by_a_model_of_the_patient():
+    """Of 60 patients, each there three times: with six findings by chance, copies in the other half are recognised."""
+    aucs = {"copies": [], "patients": []}
+    for seed in range(30):
+        rng = np.random.default_rng([8, seed])
+        sites = []
+        for at in (0, 1):
+            labels, scores = (rng.random((60, 6)) < 0.4).astype(float), rng.normal(size=(60, 6))
+            names = np.arange(60) + 1000 * at
+            sites.append(Site(labels, scores, names).take(np.tile(np.arange(60), 3)))
+        copies = [replace(of, patients=np.arange(180) + 1000 * at) for at, of in enumerate(sites)]
+        for name, given in (
+            ("patients", copies),
+            ("copies", [replace(of, origins=own.patients) for of, own in zip(copies, sites, strict=True)]),
+        ):
+            aucs[name].append(np.nanmean(gather(*given).columns["stacked by labels auc b"]))
+    assert np.mean(aucs["patients"]) > 0.55
+    assert abs(np.mean(aucs["copies"]) - 0.5) < 0.03
+
+
 def test_a_score_that_is_missing_says_nothing_of_the_site():
     a, b = two_sites(np.random.default_rng(3), n=2000)
     scores = np.where(np.random.default_rng(5).random(b.scores.shape) < [0.3, 0, 0, 0], np.nan, b.scores)
@@ -96,8 +130,17 @@ def models(sites, name, k):
         share = np.nanmean(y)
         rest = np.nan_to_num(y - share) / np.sqrt(share * (1 - share) + 1e-3)
         weights = [least_squares(x[home][half[home] != h], rest[half[home] != h]) for h in (0, 1)]
+        middle = [[x[s].mean(axis=0) @ of for of in weights] for s in (0, 1)]
         of_models.append(
-            [np.array([row @ weights[h] for row, h in zip(x[s], half[s], strict=True)]) for s in (0, 1)]
+            [
+                np.array(
+                    [
+                        row @ weights[h] - middle[s][h] + np.mean(middle[s])
+                        for row, h in zip(x[s], half[s], strict=True)
+                    ]
+                )
+                for s in (0, 1)
+            ]
         )
     return of_models
 
@@ -359,7 +402,7 @@ def test_columns_are_of_the_tasks_that_are_judged(sites):
         _normal(replace(a, patients=units[0]), replace(of, patients=unit), evidence.tasks)
         for of, unit in zip((a, b), units, strict=True)
     )
-    columns = stacked(parts, units, evidence.parts, evidence.tasks)
+    columns = stacked(parts, units, units, evidence.parts, evidence.tasks)
     assert len(columns) == 60
     for name, values in columns.items():
         assert values == pytest.approx(evidence.columns[name], nan_ok=True), name
