@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection, text
 
 from db.queries import query
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 
 DISTANCE = 24
 """Bits of 256 by which near copies differ at most."""

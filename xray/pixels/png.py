@@ -11,9 +11,9 @@ from types import ModuleType
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xray.compiled import compiled_with
 from xray.errors import ImageError
 from xray.pixels import choices
 from xray.pixels.grey import Grey, check_size
@@ -139,7 +139,7 @@ def _inflate(stream: bytes, length: int) -> NDArray[np.uint8] | None:
     return None if more else np.frombuffer(data, np.uint8)
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _unfilter_bytes(filtered: NDArray[np.uint8], rows: NDArray[np.uint8]) -> None:
     """Undo the filter of every row where a pixel is one byte.
 
@@ -172,7 +172,7 @@ def _unfilter_bytes(filtered: NDArray[np.uint8], rows: NDArray[np.uint8]) -> Non
                 corner = up
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _unfilter_pixels(filtered: NDArray[np.uint8], step: int, rows: NDArray[np.uint8]) -> None:
     """As `_unfilter_bytes` for pixels of `step` bytes: the first `step` columns of `rows` are 0.
 
@@ -200,7 +200,7 @@ def _unfilter_pixels(filtered: NDArray[np.uint8], step: int, rows: NDArray[np.ui
                 row[x] = source[x - back] + _nearest(left, up, corner)
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _nearest(left: np.int32, up: np.int32, corner: np.int32) -> np.int32:
     """Paeth's predictor: whichever of the three is nearest to left + up − corner, the first if equal."""
     from_left, from_up = abs(up - corner), abs(left - corner)

@@ -10,9 +10,9 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xray.compiled import compiled_with
 from xray.pixels.grey import Grey
 
 
@@ -74,7 +74,7 @@ def band(n_in: int, n_out: int) -> Band:
     return Band(first, weights.astype(np.float32), outside.astype(np.float32))
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "reassoc", "nsz"})
+@compiled_with(fastmath={"contract", "reassoc", "nsz"})
 def _apply(
     picture: Grey,
     first_row: NDArray[np.int64],

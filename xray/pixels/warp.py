@@ -9,9 +9,9 @@ import math
 from typing import Any, Final
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from xray.compiled import compiled_with
 from xray.pixels.augment import Parameters
 from xray.pixels.grey import Grey
 from xray.pixels.scale import network_table
@@ -122,7 +122,7 @@ def _tables(
     return np.clip(changed, -1024, 1024).astype(np.float32), np.arange(n)
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _inside(start: int, step: int, size: int) -> tuple[int, int]:
     """The x in [0, size) with 0 ≤ start + step · x < size in 16.16, as (first, end)."""
     limit = size << 16
@@ -136,7 +136,7 @@ def _inside(start: int, step: int, size: int) -> tuple[int, int]:
     return first, min(max(end, first), size)
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _warp(
     pixels: Grey,
     rows: NDArray[np.int64],
@@ -170,7 +170,7 @@ def _warp(
                 target[line + x] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _touch(source: NDArray[np.integer[Any]]) -> int:
     """Read one value of every cache line, so that memory delivers them together and not one by one later."""
     bits = 0
@@ -179,7 +179,7 @@ def _touch(source: NDArray[np.integer[Any]]) -> int:
     return bits
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _source_positions(
     u: np.int32, v: np.int32, step_u: np.int32, step_v: np.int32, positions: NDArray[np.int32]
 ) -> None:
@@ -190,7 +190,7 @@ def _source_positions(
         positions[x] = ((v + step_v * np.int32(x)) >> np.int32(16)) * size + column
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _warp_straight(
     pixels: Grey,
     row: int,
@@ -207,7 +207,7 @@ def _warp_straight(
                 out[y, x] = 0.0
 
 
-@njit(cache=True, nogil=True)
+@compiled_with()
 def _look_up(
     pixels: Grey, rows: NDArray[np.int64], table: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import bdtr, chdtrc
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import (
     CONSTANT_CALLS,
     DEFINED,

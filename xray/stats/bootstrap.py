@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.delong import auc_interval, few_misplaced, newcombe_interval
 from xray.stats.estimates import (
     DEFINED,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import (
     DEFINED,
     NO_DATA,

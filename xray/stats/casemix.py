@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy.special import expit
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import FloatArray
 
 RIDGE: Final = 4.0

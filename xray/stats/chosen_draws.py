@@ -5,7 +5,7 @@ from typing import Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import FloatArray
 
 Goal = Literal["sensitivity", "specificity", "ppv", "positive rate", "youden"]

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri, stdtr, stdtrit
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import FloatArray, check_level
 
 FURTHEST = 37.0

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from xray.compiled import compiled
 from xray.stats.clustered import degrees_of_patients
-from xray.stats.compiled import compiled
 from xray.stats.delong import logit_bounds
 from xray.stats.estimates import (
     DEFINED,

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 from scipy.special import chdtri
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import FloatArray, check_level
 
 ADDED: Final = 0.25

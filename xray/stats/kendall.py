@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import (
     CONSTANT_SCORES,
     DEFINED,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri, stdtrit
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import DEFINED, NO_DATA, ONE_CLASS, FloatArray, Numbers, undefined
 
 SEPARATED: Final = "perfectly separated: no maximum"

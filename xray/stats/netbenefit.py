@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import logit, ndtri
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import (
     ALL_CALLED,
     DEFINED,

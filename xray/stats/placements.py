@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import (
     INFINITE_SCORE,
     NO_DATA,

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import fdtrc
 
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 from xray.stats.estimates import FloatArray, IntArray, undefined
 from xray.stats.transfer import Patients, SiteScores
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 KERNEL = """
-from xray.stats.compiled import compiled
+from xray.compiled import compiled
 
 @compiled
 def total(values):
@@ -31,8 +31,8 @@ NESTED = """
 import threading, time
 import numpy as np
 from filelock import FileLock
-from xray.stats import compiled as module
-from xray.stats.compiled import compiled
+from xray import compiled as module
+from xray.compiled import compiled
 
 class Slow(FileLock):
     def acquire(self, *args, **kwargs):
@@ -73,7 +73,7 @@ def main():
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    path = os.pathsep.join([str(folder), str(Path(__file__).resolve().parents[3])])
+    path = os.pathsep.join([str(folder), str(Path(__file__).resolve().parents[2])])
     variables = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(folder / "machine code")}
     process = subprocess.Popen(
         [sys.executable, "-c", CALL], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=variables
@@ -101,7 +101,7 @@ def test_threads_that_want_a_function_and_what_it_calls_wait_for_each_other_but_
 ) -> None:
     (tmp_path / "nested.py").write_text(NESTED)
     for attempt in range(1):
-        path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[3])])
+        path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
         variables = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path / f"cold {attempt}")}
         subprocess.run(
             [sys.executable, "-c", "import nested; nested.main()"], env=variables, check=True, timeout=120
@@ -112,7 +112,7 @@ def test_without_its_lock_a_function_is_compiled_all_the_same(tmp_path: Path) ->
     """As where the file of the lock is another account's."""
     (tmp_path / "kernel.py").write_text(KERNEL)
     refused = "import filelock\ndef refuse(*_, **__): raise PermissionError(13, 'not yours')\nfilelock.FileLock = refuse\n"
-    path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[3])])
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
     variables = os.environ | {"PYTHONPATH": path, "NUMBA_CACHE_DIR": str(tmp_path / "cold")}
     process = subprocess.run(
         [sys.executable, "-c", refused + CALL],
@@ -123,3 +123,15 @@ def test_without_its_lock_a_function_is_compiled_all_the_same(tmp_path: Path) ->
         timeout=120,
     )
     assert process.stdout.split() == ["ready", "1", "0"], process.stderr
+
+
+def test_without_compiling_functions_are_as_they_are_written(tmp_path: Path) -> None:
+    """As a debugger needs them."""
+    (tmp_path / "kernel.py").write_text(KERNEL)
+    path = os.pathsep.join([str(tmp_path), str(Path(__file__).resolve().parents[2])])
+    subprocess.run(
+        [sys.executable, "-c", "import kernel; assert type(kernel.total).__name__ == 'function'"],
+        env=os.environ | {"PYTHONPATH": path, "NUMBA_DISABLE_JIT": "1"},
+        check=True,
+        timeout=60,
+    )
