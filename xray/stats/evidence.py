@@ -24,7 +24,7 @@ from xray.stats.casemix import odds_of_site, weighted_auc_in_order
 from xray.stats.concept import meaning_changed
 from xray.stats.estimates import DEFINED, FloatArray, IntArray
 from xray.stats.mixtures import mixtures
-from xray.stats.part import Part, asinh_z
+from xray.stats.part import Part, asinh_z, together
 from xray.stats.stacked import stacked
 from xray.stats.transfer import (
     Decomposition,
@@ -351,18 +351,13 @@ def _witness(
         columns[f"witness {name}"] = part.value[tasks]
         columns[f"witness {name} z"] = asinh_z(part.value[tasks], part.se[tasks])
     columns["witness auc a"], columns["witness auc b"] = parts.auc[tasks, 1, 0], parts.auc[tasks, 1, 1]
-    together = []
-    for first_part, other_part in ((first, one), (second, two)):
-        negative = first_part.usable & (first_part.labels == 0)
-        x, y = (np.where(negative, part.scores, np.nan) for part in (first_part, other_part))
-        x, y = x - np.nanmean(x, axis=0), y - np.nanmean(y, axis=0)
-        r = np.nansum(x * y, axis=0) / np.sqrt(np.nansum(x * x, axis=0) * np.nansum(y * y, axis=0) + 1e-9)
-        together.append(
-            (np.arctanh(np.clip(r, -0.999, 0.999)), first_part.effect / np.maximum(negative.sum(axis=0), 4))
-        )
-    change = together[1][0] - together[0][0]
-    columns["witness together a"], columns["witness together"] = together[0][0], change
-    columns["witness together z"] = asinh_z(change, np.sqrt(together[0][1] + together[1][1]))
+    agree, variance = [], np.zeros(tasks.size)
+    for own, of_witness in ((first, one), (second, two)):
+        negative = own.usable & (own.labels == 0)
+        agree.append(together(own.scores, of_witness.scores, negative))
+        variance += own.effect / np.maximum(negative.sum(axis=0), 4)
+    columns["witness together a"], columns["witness together"] = agree[0], agree[1] - agree[0]
+    columns["witness together z"] = asinh_z(agree[1] - agree[0], np.sqrt(variance))
     return columns
 
 

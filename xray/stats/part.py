@@ -44,6 +44,22 @@ class Part:
         return self._tied[k]
 
 
+def together(x: FloatArray, y: FloatArray, among: NDArray[np.bool_]) -> FloatArray:
+    """How far two models agree, Fisher's z of their scores' correlation over each task's chosen images, (n_tasks,).
+
+    x, y, among: (n_images, n_tasks).
+    """
+    among = among & ~np.isnan(x) & ~np.isnan(y)
+    n = np.maximum(among.sum(axis=0), 1)
+    deviations = []
+    for scores in (x, y):
+        chosen = np.where(among, scores, 0)
+        deviations.append(np.where(among, chosen - chosen.sum(axis=0) / n, 0))
+    x, y = deviations
+    r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)
+    return np.asarray(np.arctanh(np.clip(r, -0.999, 0.999)))
+
+
 def asinh_z(value: FloatArray, se: FloatArray) -> FloatArray:
     """asinh of a value in units of its error: z where it is small, its logarithm where it is large."""
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from xray.stats.estimates import FloatArray, IntArray
-from xray.stats.part import Part, asinh_z
+from xray.stats.part import Part, asinh_z, together
 from xray.stats.placements import half_pairs
 from xray.stats.transfer import Decomposition, SiteScores, influences
 
@@ -160,15 +160,10 @@ def _in_parts(
 
 
 def _together(parts: tuple[Part, Part], scores: list[list[FloatArray]]) -> dict[str, FloatArray]:
-    columns = {}
-    for s, (part, site) in enumerate(zip(parts, "ab", strict=True)):
-        negative = part.usable & (part.labels == 0)
-        n = negative.sum(axis=0)
-        x, y = (np.where(negative, of[s], 0) for of in scores)
-        x, y = (np.where(negative, of - of.sum(axis=0) / n, 0) for of in (x, y))
-        r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)
-        columns[f"together {site}"] = np.arctanh(np.clip(r, -0.999, 0.999))
-    return columns
+    return {
+        f"together {site}": together(scores[0][s], scores[1][s], part.usable & (part.labels == 0))
+        for s, (part, site) in enumerate(zip(parts, "ab", strict=True))
+    }
 
 
 def _apart(parts: tuple[Part, Part], stack: _Stack, halves: tuple[IntArray, ...]) -> dict[str, FloatArray]:
