@@ -127,15 +127,17 @@ def replace(folder: Path, file: str, text: str) -> None:
     """Run a module's changed text in its place, and put what it defines where other modules have imported it by name."""
     import numba
 
-    from xray.stats import compiled
+    from xray import compiled
 
     name = file.removesuffix(".py").replace("/", ".")
     module = sys.modules.get(name)
     if module is None:
         return
-    vars(compiled)["compiled"] = numba.njit(
-        nogil=True, error_model="numpy"
-    )  # the cache knows no changed constants
+
+    def uncached(**options: Any) -> Any:  # the cache knows no changed constants
+        return numba.njit(nogil=True, **options)
+
+    vars(compiled).update(compiled_with=uncached, compiled=uncached(error_model="numpy"))
     before = dict(vars(module))
     exec(compile(text, str(folder / file), "exec"), vars(module))
     for other in list(_of_project(module)):

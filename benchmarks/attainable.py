@@ -53,8 +53,8 @@ def read(folder: Path, name: str) -> Hospital:
     """Evidence of scores and labels alone, which all hospitals have."""
     rows = load(folder.glob(f"{name}-*.npz"))
     c = coefficients(VARIANTS[False, False])
-    x = posterior.standardised(c, rows.columns)
-    log_odds = posterior.outputs(c, x).mean(axis=0)[:, : len(CAUSES)]
+    raw = posterior.ordered(c, rows.columns)
+    x, log_odds = posterior.standardised(c, raw), c.trees.log_odds(raw)
     return Hospital(rows, answers(rows, c), np.column_stack([x, log_odds]))
 
 

@@ -69,11 +69,11 @@ class Answers:
 
 def answers(of: Rows, c: Coefficients) -> Answers:
     """What a posterior says of rows."""
-    x = posterior.standardised(c, of.columns)
-    out, observed = posterior.outputs(c, x), Seen(of.drop_seen, of.drop_se, of.fewest)
+    raw, observed = posterior.ordered(c, of.columns), Seen(of.drop_seen, of.drop_se, of.fewest)
+    x = posterior.standardised(c, raw)
     return Answers(
-        posterior.probabilities(c, out),
-        *posterior.shares(c, out, observed),
+        posterior.probabilities(c, raw),
+        *posterior.shares(c, posterior.outputs(c, x), observed),
         posterior.unlikeness(c, x) <= c.limit,
     )
 

@@ -3,35 +3,42 @@
 FOLDER holds rows of all three generators (`python -m benchmarks._simulated strangers 1000 7000 FOLDER`; likewise `plants
 1000 5000` and `7000 8600`, `worlds 1000 1180` and `1300 1345`, of which a seed is ten worlds; and with `--large`, `strangers
 10000 12000`, `plants 6000 6480`, `worlds 1200 1216`).
-Kinds of mechanism are dealt into NETWORKS groups; network k never sees a world that holds a kind of group k (of worlds with
-nothing planted, or another prevalence alone, every NETWORKS-th), stops training where these left-out worlds are answered
-best, and learns from them alone how sure it may be. What widens the intervals is taken from left-out worlds too.
-Every DEVELOPMENT-th world is kept from all networks: on these the mean of the networks, which is what is shipped, learns how
-sure it may be.
+Every DEVELOPMENT-th world is kept apart: on these the boosted trees, which are fitted to all others, learn how sure they may
+be. Of the networks, which say what share of a drop each cause takes, network k never sees a world that holds a mechanism of
+group k, of NETWORKS groups (of worlds with nothing planted, or another prevalence alone, every NETWORKS-th), and stops
+training where these left-out worlds are answered best. What widens the intervals is taken from left-out worlds too.
 """
 
 import argparse
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.optimize import minimize
-from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingClassifier
 from torch import nn
 
 from benchmarks._simulated import Rows, families_of, load
 from benchmarks._truth import Floats
 from xray.stats import posterior, shipped
+from xray.stats.boosted import LEAF, Trees
 from xray.stats.logistic import fit_logistic
 from xray.stats.posterior import Coefficients, Seen
 
+ROUNDS: Final = 500
+"""Trees of a cause."""
+TREES: Final[dict[str, Any]] = {
+    "learning_rate": 0.05, "max_leaf_nodes": 24, "min_samples_leaf": 40, "l2_regularization": 20.0, "max_features": 0.1,
+}  # fmt: skip
+"""Of scikit-learn's histogram gradient boosting; each split looks at some of the evidence."""
+TREES_ALONE: Final = 0.2
+"""Share of rows that the trees are shown as if their finding were the only one."""
 NETWORKS: Final = 6
-HIDDEN: Final = 96
-EPOCHS: Final = 48
+HIDDEN: Final = 64
+EPOCHS: Final = 32
 BATCH: Final = 128
 DROPPED: Final = 0.2
 """Share of hidden units left out of each step."""
@@ -41,7 +48,7 @@ OF_SHARES: Final = 20.0
 """Weight of quantile losses, in AUC, beside those of probabilities, in nats."""
 AXES: Final = 24
 ALONE: Final = 0.08
-"""Share of rows that are shown as if their finding were the only one."""
+"""Share of rows that the networks are shown so."""
 OF_OTHERS: Final = (
     "others'", "companions", "residuals", "other scores", "co-labels", "positives by labels", "negatives by labels",
     "drop alone", "drop accompanied", "stacked",
@@ -62,7 +69,7 @@ class Fold:
 
 
 def development(rows: Rows) -> NDArray[np.bool_]:
-    """Rows of worlds that no network sees."""
+    """Rows of worlds that neither trees nor networks see."""
     return np.asarray(rows.world % DEVELOPMENT == DEVELOPMENT - 1)
 
 
@@ -95,10 +102,74 @@ def alone(x: Floats, names: tuple[str, ...], selection: NDArray[np.bool_]) -> Fl
     return visible
 
 
+def boosted(raw: Floats, names: tuple[str, ...], rows: Rows) -> Trees:
+    """Trees of each cause, of evidence as it is (n, p), as sure as they are right in worlds that they have not seen."""
+    apart = development(rows)
+    visible = raw.copy()
+    of_others = np.flatnonzero([name.startswith(OF_OTHERS) for name in names])
+    selection = np.flatnonzero(np.random.default_rng(0).random(len(raw)) < TREES_ALONE)
+    visible[np.ix_(selection, of_others)], visible[selection, names.index("tasks")] = np.nan, 0.0
+    weight = _weight(rows)
+    models = [
+        HistGradientBoostingClassifier(
+            max_iter=ROUNDS, early_stopping=False, random_state=cause, **TREES
+        ).fit(visible[~apart], rows.counts[~apart, cause], sample_weight=weight[~apart])
+        for cause in range(4)
+    ]
+    trees = _joined(models)
+    log_odds = trees.log_odds(raw[apart])
+    lines = [
+        fit_logistic(np.column_stack([np.ones(len(log_odds)), log_odds[:, cause]]), right.astype(np.float64))
+        for cause, right in enumerate(rows.counts[apart].T)
+    ]
+    intercept, slope = np.array([line.coefficients for line in lines]).T
+    return trees.scaled(slope, intercept)
+
+
+def _joined(models: list[HistGradientBoostingClassifier]) -> Trees:
+    """As one, each a cause: nodes in the order in which they are read."""
+    nodes: list[tuple[int, float, int, bool]] = []
+    roots, answers = [], []
+
+    def add(table: NDArray[Any], at: int) -> None:
+        node, index = table[at], len(nodes)
+        if node["is_leaf"]:
+            nodes.append((LEAF, float(node["value"]), 0, False))
+            return
+        nodes.append((LEAF, 0.0, 0, False))
+        add(table, node["left"])
+        column, limit = int(node["feature_idx"]), float(node["num_threshold"])
+        nodes[index] = column, limit, len(nodes), bool(node["missing_go_to_left"])
+        add(table, node["right"])
+
+    for cause, model in enumerate(models):
+        for (tree,) in vars(model)["_predictors"]:
+            roots.append(len(nodes))
+            answers.append(cause)
+            add(tree.nodes, 0)
+    column, value, right, missing = zip(*nodes, strict=True)
+    start = np.array([float(np.ravel(vars(model)["_baseline_prediction"])[0]) for model in models])
+    return Trees(
+        np.array(column),
+        np.array(value),
+        np.array(right),
+        np.array(missing),
+        np.array(roots),
+        np.array(answers),
+        start,
+    )
+
+
+def _weight(rows: Rows) -> Floats:
+    """Of a row: findings of a world are much alike."""
+    _, world, sizes = np.unique(rows.world, return_inverse=True, return_counts=True)
+    return np.asarray(1 / np.sqrt(sizes[world]))
+
+
 class _Network(nn.Module):
     def __init__(self, n_inputs: int) -> None:
         super().__init__()
-        self.first, self.second = nn.Linear(n_inputs, HIDDEN), nn.Linear(HIDDEN, posterior.OUTPUTS)
+        self.first, self.second = nn.Linear(n_inputs, HIDDEN), nn.Linear(HIDDEN, 4 + posterior.OUTPUTS)
         self.dropout = nn.Dropout(DROPPED)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -106,7 +177,9 @@ class _Network(nn.Module):
 
 
 def _loss(out: torch.Tensor, of: list[torch.Tensor]) -> torch.Tensor:
-    """Surprise at which causes count, and quantile losses of their shares; rows weighted. See `posterior.sides`."""
+    """Surprise at which causes count, whose log odds come first: what tells them tells their shares; and quantile losses of
+    these, see `posterior.sides`. Rows weighted.
+    """
     counts, shares, drop, unit, weight = of
     of_causes = nn.functional.binary_cross_entropy_with_logits(out[:, :4], counts, reduction="none").sum(1)
     middle = out[:, 4:8] * drop + posterior.OFFSET * unit * out[:, 8:12]
@@ -125,9 +198,8 @@ def _quantile_loss(above: torch.Tensor, level: float) -> torch.Tensor:
 
 def _fitted(x: Floats, rows: Rows, fold: Fold, seed: int) -> _Network:
     torch.manual_seed(seed)
-    _, world, sizes = np.unique(rows.world, return_inverse=True, return_counts=True)
     observed = _observed(rows)
-    targets = (rows.counts, rows.shares, observed.drop[:, None], observed.unit, 1 / np.sqrt(sizes[world]))
+    targets = (rows.counts, rows.shares, observed.drop[:, None], observed.unit, _weight(rows))
     inputs, *truth = (torch.tensor(of.astype(np.float32)) for of in (x, *targets))
     net = _Network(x.shape[1])
     optimiser = torch.optim.AdamW(net.parameters(), lr=3e-3, weight_decay=0.1)
@@ -164,10 +236,10 @@ def fit(rows: Rows, variant: str) -> Coefficients:
     scale = np.nanstd(raw, axis=0)
     nothing = np.zeros(0)
     start = Coefficients(
-        names, np.nanmean(raw, axis=0), np.where(scale > 0, scale, 1.0), nothing, nothing, nothing, nothing, nothing,
-        nothing, nothing, nothing, nothing, 1.0, 1.0,
+        names, np.nanmean(raw, axis=0), np.where(scale > 0, scale, 1.0), boosted(raw, names, rows),
+        nothing, nothing, nothing, nothing, nothing, nothing, nothing, 1.0, 1.0,
     )  # fmt: skip
-    x = posterior.standardised(start, rows.columns)
+    x = posterior.standardised(start, raw)
     x = alone(x, names, np.random.default_rng(0).random(len(x)) < ALONE)
     every = list(folds(rows))
     networks = [_fitted(x, rows, fold, seed) for seed, fold in enumerate(every)]
@@ -178,31 +250,21 @@ def fit(rows: Rows, variant: str) -> Coefficients:
         start,
         first=np.stack([s["first.weight"].T for s in state]),
         first_bias=np.stack([s["first.bias"] for s in state]),
-        second=np.stack([s["second.weight"].T for s in state]),
-        second_bias=np.stack([s["second.bias"] for s in state]),
-        slope=np.ones((NETWORKS, 4)),
-        intercept=np.zeros((NETWORKS, 4)),
+        second=np.stack([s["second.weight"].T[:, 4:] for s in state]),
+        second_bias=np.stack([s["second.bias"][4:] for s in state]),
         widen=np.ones((len(posterior.BY_PATIENTS) + 1, 4)),
     )
     return _sized(c, x, rows, every)
 
 
 def _sized(c: Coefficients, x: Floats, rows: Rows, every: list[Fold]) -> Coefficients:
-    """With how sure each network may be, how wide intervals are, and what is like the simulated cases."""
-    out, apart = posterior.outputs(c, x), development(rows)
-    slope, intercept = np.ones((NETWORKS, 4)), np.zeros((NETWORKS, 4))
-    for cause in range(4):
-        logits = np.concatenate([out[k, fold.left_out, cause] for k, fold in enumerate(every)])
-        truth = np.concatenate([rows.counts[fold.left_out, cause] for fold in every])
-        line = fit_logistic(np.column_stack([np.ones_like(logits), logits]), truth.astype(np.float64))
-        intercept[:, cause], slope[:, cause] = line.coefficients
-    c = replace(c, slope=slope, intercept=intercept, widen=_widened(out, rows, every))
+    """With how wide intervals are, and what is like the simulated cases."""
+    c = replace(c, widen=_widened(posterior.outputs(c, x), rows, every))
     inner = x.T @ x / len(x)
     roots, axes = np.linalg.eigh(inner)
     axes, variances, rest = axes[:, -AXES:], roots[-AXES:], float(roots[:-AXES].mean())
     c = replace(c, axes=axes, variances=variances, rest=rest)
-    c = replace(c, limit=float(np.quantile(posterior.unlikeness(c, x), LIKE)))
-    return as_sure_as_right(c, x[apart], rows.counts[apart])
+    return replace(c, limit=float(np.quantile(posterior.unlikeness(c, x), LIKE)))
 
 
 def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
@@ -226,27 +288,6 @@ def _widened(out: Floats, rows: Rows, every: list[Fold]) -> Floats:
         for n in range(len(posterior.BY_PATIENTS) + 1)
     ]
     return np.max(limits, axis=1)
-
-
-def as_sure_as_right(c: Coefficients, x: Floats, truth: NDArray[np.bool_]) -> Coefficients:
-    """Log odds of every network stretched and moved alike, per cause, so that their mean probability is the likeliest.
-
-    `x` (n, p) and `truth` (n, 4) are of worlds that no network saw. The mean of networks is more doubtful than each of them
-    where they disagree (Ranjan and Gneiting, JRSS B 72, 2010, theorem 1), which stretching each undoes.
-    """
-    logits = c.slope[:, None] * posterior.outputs(c, x)[..., :4] + c.intercept[:, None]
-    slope, intercept = c.slope.copy(), c.intercept.copy()
-    for cause in range(4):
-        own, right = logits[..., cause], truth[:, cause]
-
-        def surprise(line: Floats, own: Floats = own, right: NDArray[np.bool_] = right) -> float:
-            p = np.clip(expit(line[0] * own + line[1]).mean(axis=0), 1e-9, 1 - 1e-9)
-            return -float(np.log(np.where(right, p, 1 - p)).mean())
-
-        stretch, move = minimize(surprise, np.array([1.0, 0.0]), method="Nelder-Mead").x
-        slope[:, cause] *= stretch
-        intercept[:, cause] = stretch * intercept[:, cause] + move
-    return replace(c, slope=slope, intercept=intercept)
 
 
 def main() -> None:

@@ -81,8 +81,8 @@ def planted(world: World, plants: int, seed: int) -> tuple[Floats, Flags]:
 def inputs(columns: dict[str, Floats]) -> Floats:
     """Standardised evidence and the shipped posterior's log odds, (n, p)."""
     c = coefficients(VARIANTS[False, False])
-    x = posterior.standardised(c, columns)
-    return np.column_stack([x, posterior.outputs(c, x).mean(axis=0)[:, : len(CAUSES)]])
+    raw = posterior.ordered(c, columns)
+    return np.column_stack([posterior.standardised(c, raw), c.trees.log_odds(raw)])
 
 
 def table(name: str, several: Iterable[Judged]) -> Iterator[dict[str, Any]]:

@@ -47,7 +47,7 @@ ALLOWED = {
     "xray/stats/causes.py": {"counted", "found", "kept", "made", "named", "place", "said", "shown", "where"},
     "db/external.py": {"place"},
     "xray/report/decision_curves.py": {"named"},
-    "xray/stats/posterior.py": {"found", "known", "named", "seen", "what", "written"},
+    "xray/stats/posterior.py": {"found", "named", "seen", "what", "written"},
     "xray/stats/reread_design.py": {"chosen", "kept", "made", "place"},
     "xray/stats/reread_update.py": {"called", "given", "place"},
     "xray/stats/rereads.py": {"called", "chosen", "seen", "there"},

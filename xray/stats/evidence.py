@@ -55,8 +55,7 @@ class Site:
 
     def take(self, images: NDArray[np.generic]) -> "Site":
         """The images chosen, by flags or places."""
-        chosen = {name: of[images] for name, of in vars(self).items() if of is not None}
-        return replace(self, **chosen)
+        return replace(self, **{name: of[images] for name, of in vars(self).items() if of is not None})
 
 
 @dataclass(frozen=True)

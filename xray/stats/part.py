@@ -53,8 +53,8 @@ def together(x: FloatArray, y: FloatArray, among: NDArray[np.bool_]) -> FloatArr
     n = np.maximum(among.sum(axis=0), 1)
     deviations = []
     for scores in (x, y):
-        chosen = np.where(among, scores, 0)
-        deviations.append(np.where(among, chosen - chosen.sum(axis=0) / n, 0))
+        mean = np.where(among, scores, 0).sum(axis=0) / n
+        deviations.append(np.where(among, scores - mean, 0))
     x, y = deviations
     r = (x * y).sum(axis=0) / np.sqrt((x * x).sum(axis=0) * (y * y).sum(axis=0) + 1e-9)
     return np.asarray(np.arctanh(np.clip(r, -0.999, 0.999)))

@@ -1,12 +1,12 @@
 """Evidence → the probability of each cause of a drop, and what share of the drop it takes.
 
-Small networks of the evidence (a hidden layer each), fitted to simulated pairs of sites whose truth is known by swapping
-parts of the sites; benchmarks/fit_posterior.py makes them, and `posterior_*.csv` are their coefficients. Each network was
-fitted without some kinds of mechanism; how sure it may be was then learned from those kinds, which it had not seen
-(Platt's scaling), and the answer is the mean over networks.
+Fitted to simulated pairs of sites whose truth is known by swapping parts of the sites; benchmarks/fit_posterior.py makes
+`posterior_*.csv`. Probabilities are boosted trees' (`xray.stats.boosted`), who learned how sure they may be from worlds that
+they had not seen (Platt's scaling).
 
-A share of the drop is a multiple of the drop that was seen plus an offset, with a .025 and a .975 quantile in units of the
-drop's size and error (quantile regression; Koenker and Bassett 1978): an interval is as wide as this case makes it. Both
+Shares are the mean of small networks (a hidden layer each), each fitted without some kinds of mechanism. A share of the drop
+is a multiple of the drop that was seen plus an offset, with a .025 and a .975 quantile in units of the drop's size and error
+(quantile regression; Koenker and Bassett 1978): an interval is as wide as this case makes it. Both
 sides are stretched by a factor per cause and number of patients, such that 95 % of worlds that no network saw are held
 (conformalised; Romano, Patterson and Candès 2019). Shares are of the drop in a large sample; what they leave of the drop
 that was seen is chance. A case unlike those that were simulated is said to be so: its probabilities mean nothing. Where
@@ -22,6 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit
 
+from xray.stats import boosted
+from xray.stats.boosted import Trees
 from xray.stats.estimates import FloatArray, IntArray
 from xray.stats.evidence import Evidence
 from xray.stats.shipped import VARIANTS, shipped
@@ -29,8 +31,8 @@ from xray.stats.shipped import VARIANTS, shipped
 CAUSES: Final = ("image", "population", "prevalence", "label")
 WIDEST: Final = 5.0
 """Standardised evidence is cut here: beyond it, more is not more."""
-OUTPUTS: Final = 20
-"""Of a network, five for each cause: log odds; multiple of the drop, offset, and what lies below and above of its share."""
+OUTPUTS: Final = 16
+"""Of a network, four for each cause's share: multiple of the drop, offset, and what lies below and above."""
 OFFSET: Final = 0.1
 """Unit of offsets."""
 NARROW: Final = 2.0
@@ -74,22 +76,21 @@ class Causes:
 
 @dataclass(frozen=True)
 class Coefficients:
-    """names: of the evidence, (p,), with centre and scale (p,). first: (networks, p, hidden), first_bias (networks, hidden).
+    """names: of the evidence, (p,), with centre and scale (p,). trees: log odds of each cause by it, as it is.
 
-    second: (networks, hidden, OUTPUTS), second_bias (networks, OUTPUTS). slope, intercept: (networks, 4) of Platt's
-    scaling. widen: (patients, 4), a factor of intervals by BY_PATIENTS and cause. axes: (p, k) principal axes, with
-    their variances (k,), the variance of the rest, and the limit of the distance.
+    Of standardised evidence: first: (networks, p, hidden), first_bias: (networks, hidden), second: (networks, hidden,
+    OUTPUTS), second_bias: (networks, OUTPUTS). widen: (patients, 4), a factor of intervals by BY_PATIENTS and cause. axes:
+    (p, k) principal axes, with their variances (k,), the variance of the rest, and the limit of the distance.
     """
 
     names: tuple[str, ...]
     centre: FloatArray
     scale: FloatArray
+    trees: Trees
     first: FloatArray
     first_bias: FloatArray
     second: FloatArray
     second_bias: FloatArray
-    slope: FloatArray
-    intercept: FloatArray
     widen: FloatArray
     axes: FloatArray
     variances: FloatArray
@@ -119,8 +120,12 @@ def coefficients(variant: str) -> Coefficients:
 def parse(text: str) -> Coefficients:
     """Coefficients from CSV: lines `what, name, number …`; written by `written`."""
     lines: dict[str, list[tuple[str, list[float]]]] = {}
+    trees: list[list[str]] = []
     for what, name, *numbers in csv.reader(text.splitlines()):
-        lines.setdefault(what, []).append((name, [float(number) for number in numbers]))
+        if what == "tree":
+            trees.append([name, *numbers])
+        else:
+            lines.setdefault(what, []).append((name, [float(number) for number in numbers]))
     table = {what: np.array([numbers for _, numbers in rows]) for what, rows in lines.items()}
     networks, p = int(table["size"][0, 0]), len(lines["input"])
     first = table["first"].reshape(p, networks, -1).transpose(1, 0, 2)
@@ -128,12 +133,11 @@ def parse(text: str) -> Coefficients:
         names=tuple(name for name, _ in lines["input"]),
         centre=table["input"][:, 0],
         scale=table["input"][:, 1],
+        trees=boosted.parse(trees, table["start"][0]),
         first=first,
         first_bias=table["first bias"].reshape(networks, -1),
         second=table["second"].reshape(networks, first.shape[2], -1),
         second_bias=table["second bias"].reshape(networks, -1),
-        slope=table["slope"].reshape(networks, -1),
-        intercept=table["intercept"].reshape(networks, -1),
         widen=table["widen"],
         axes=table["axes"],
         variances=table["variances"][0],
@@ -143,22 +147,21 @@ def parse(text: str) -> Coefficients:
 
 
 def written(c: Coefficients) -> str:
-    """As text, four digits each: a line per input and hidden unit."""
+    """As text, four digits each and six of trees: a line per input, hidden unit and tree."""
     networks, _, hidden = c.first.shape
     rows: list[tuple[str, str, FloatArray]] = [("size", "networks", np.array([float(networks)]))]
     rows += [("input", name, np.array([c.centre[i], c.scale[i]])) for i, name in enumerate(c.names)]
     rows += [("first", name, c.first[:, i].ravel()) for i, name in enumerate(c.names)]
     rows += [("first bias", str(n), c.first_bias[n]) for n in range(networks)]
     rows += [("second", f"{n} {h}", c.second[n, h]) for n in range(networks) for h in range(hidden)]
-    for what, table in (("second bias", c.second_bias), ("slope", c.slope), ("intercept", c.intercept)):
-        rows += [(what, str(n), table[n]) for n in range(networks)]
+    rows += [("second bias", str(n), c.second_bias[n]) for n in range(networks)]
     rows += [("widen", str(n), of) for n, of in enumerate(c.widen)] + [("variances", "", c.variances)]
     rows += [("axes", name, c.axes[i]) for i, name in enumerate(c.names)]
     rows += [("rest", "", np.array([c.rest])), ("limit", "", np.array([c.limit]))]
-    return "".join(
-        ",".join([what, name, *(f"{number:.4g}" for number in numbers)]) + "\n"
-        for what, name, numbers in rows
-    )
+    rows += [("start", "", c.trees.start)]
+    lines = [[what, name, *(f"{number:.4g}" for number in numbers)] for what, name, numbers in rows]
+    lines += [["tree", *of_tree] for of_tree in boosted.as_rows(c.trees)]
+    return "".join(",".join(line) + "\n" for line in lines)
 
 
 def causes(evidence: Evidence) -> Causes:
@@ -185,12 +188,12 @@ def causes(evidence: Evidence) -> Causes:
 def causes_by(evidence: Evidence, variant: str, of: Coefficients | None = None) -> Causes:
     """What the part of the evidence says that a variant was learned of, per task. of: its coefficients, if others."""
     c = coefficients(variant) if of is None else of
-    x = standardised(c, evidence.columns)
+    raw = ordered(c, evidence.columns)
+    x = standardised(c, raw)
     drop = evidence.parts.drop
     seen = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
-    hidden = outputs(c, x)
-    probability, distance = probabilities(c, hidden), unlikeness(c, x) / c.limit
-    share, lower, upper = shares(c, hidden, seen)
+    probability, distance = probabilities(c, raw), unlikeness(c, x) / c.limit
+    share, lower, upper = shares(c, outputs(c, x), seen)
     return Causes(
         probability,
         share,
@@ -198,17 +201,21 @@ def causes_by(evidence: Evidence, variant: str, of: Coefficients | None = None) 
         upper,
         distance <= 1,
         distance,
-        _contributions(c, x, probability),
+        _contributions(c, raw, probability),
         np.full(len(x), variant),
     )
 
 
-def standardised(c: Coefficients, columns: dict[str, FloatArray]) -> FloatArray:
-    """The evidence in units of the simulated worlds, (n, p); what is missing or infinite is 0, their mean."""
+def ordered(c: Coefficients, columns: dict[str, FloatArray]) -> FloatArray:
+    """The evidence as it is, by `names`, (n, p); NaN where it is missing or infinite."""
     n = len(next(iter(columns.values()))) if columns else 0
     raw = np.column_stack([columns.get(name, np.full(n, np.nan)) for name in c.names])
-    known = np.where(np.isfinite(raw), raw, c.centre)
-    return np.clip((known - c.centre) / c.scale, -WIDEST, WIDEST)
+    return np.where(np.isfinite(raw), raw, np.nan)
+
+
+def standardised(c: Coefficients, raw: FloatArray) -> FloatArray:
+    """Evidence of `ordered` in units of the simulated worlds, (n, p); what is missing is 0, their mean."""
+    return np.clip(np.nan_to_num((raw - c.centre) / c.scale), -WIDEST, WIDEST)
 
 
 def outputs(c: Coefficients, x: FloatArray) -> FloatArray:
@@ -217,9 +224,9 @@ def outputs(c: Coefficients, x: FloatArray) -> FloatArray:
     return np.asarray(np.einsum("knh,kho->kno", hidden, c.second, optimize=True) + c.second_bias[:, None])
 
 
-def probabilities(c: Coefficients, out: FloatArray) -> FloatArray:
-    """Of each cause, (n, 4), from `outputs`."""
-    return np.asarray(expit(c.slope[:, None] * out[..., :4] + c.intercept[:, None]).mean(axis=0))
+def probabilities(c: Coefficients, raw: FloatArray) -> FloatArray:
+    """Of each cause, (n, 4), from evidence of `ordered`."""
+    return np.asarray(expit(c.trees.log_odds(raw)))
 
 
 def shares(c: Coefficients, out: FloatArray, seen: Seen) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -233,7 +240,7 @@ def shares(c: Coefficients, out: FloatArray, seen: Seen) -> tuple[FloatArray, Fl
 
 def sides(out: FloatArray, seen: Seen) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Of each network: the share in the middle, and how far its quantiles lie below and above, (networks, n, 4) each."""
-    multiple, offset, below, above = (out[..., at : at + 4] for at in (4, 8, 12, 16))
+    multiple, offset, below, above = (out[..., at : at + 4] for at in (0, 4, 8, 12))
     middle = multiple * seen.drop[:, None] + OFFSET * seen.unit * offset
     low, high = (seen.unit * np.logaddexp(0, of - NARROW) for of in (below, above))
     return middle, low, high
@@ -246,13 +253,13 @@ def unlikeness(c: Coefficients, x: FloatArray) -> FloatArray:
     return np.asarray(np.sqrt((along**2 / c.variances).sum(axis=1) + off / c.rest))
 
 
-def _contributions(c: Coefficients, x: FloatArray, probability: FloatArray) -> dict[str, FloatArray]:
+def _contributions(c: Coefficients, raw: FloatArray, probability: FloatArray) -> dict[str, FloatArray]:
     """By words, how far each probability falls where a group of evidence is replaced by its mean."""
     found = {}
     for words, begins in GROUPS.items():
         own = [_named(name).startswith(begins) for name in c.names]
         if any(own):
-            found[words] = probability - probabilities(c, outputs(c, np.where(own, 0.0, x)))
+            found[words] = probability - probabilities(c, np.where(own, c.centre, raw))
     return found
 
 

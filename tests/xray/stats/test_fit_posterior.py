@@ -1,17 +1,17 @@
-"""Fitting the posterior of causes: which worlds a network sees, and how sure the mean of networks may be."""
-
-from dataclasses import replace
+"""Fitting the posterior of causes: which worlds trees and networks see, and how sure trees may be."""
 
 import numpy as np
 import pytest
 from scipy.special import expit
+from sklearn.ensemble import HistGradientBoostingClassifier
 
 from benchmarks import fit_posterior, left_out
 from benchmarks._simulated import Rows, joined, one_finding
 from benchmarks._strangers import draw_world
 from benchmarks.causes import Answers, calibration, shares
-from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, as_sure_as_right, development, folds
-from xray.stats.posterior import BY_PATIENTS, OUTPUTS, Coefficients, Seen, outputs, probabilities, sides
+from benchmarks.fit_posterior import DEVELOPMENT, NETWORKS, development, folds
+from xray.stats import boosted
+from xray.stats.posterior import BY_PATIENTS, OUTPUTS, Seen, sides
 
 
 def rows_of(world, families, generator="strangers", **parts):
@@ -39,43 +39,74 @@ def test_no_network_is_fitted_on_development_worlds():
 
 
 @pytest.fixture(scope="module")
-def too_doubtful():
-    """Three networks of one hidden unit, right on average, whose log odds are a third of what they should be."""
+def learned():
+    """Rows whose image cause goes by one number, and others by nothing; a fifth of another number is missing."""
     rng = np.random.default_rng(3)
-    x = rng.normal(size=(6000, 1))
-    truth = rng.random((6000, 4)) < expit(3 * x - 1)
-    second = np.zeros((3, 1, 20))
-    second[:, :, :4] = 100
-    c = Coefficients(
-        ("drop",), np.zeros(1), np.ones(1), np.full((3, 1, 1), 0.01), np.zeros((3, 1)), second, np.zeros((3, 20)),
-        np.ones((3, 4)), np.tile(np.array([[-0.3], [0.0], [0.3]]), 4), np.ones((5, 4)),
-        np.ones((1, 1)), np.ones(1), 1.0, 1.0,
-    )  # fmt: skip
-    return c, x, truth
+    n = 6000
+    x = rng.normal(size=(n, 3))
+    x[rng.random(n) < 0.2, 1] = np.nan
+    counts = rng.random((n, 4)) < np.column_stack([expit(2 * x[:, 0] - 1), np.full((n, 3), 0.3)])
+    names = ("drop", "others' drop", "tasks")
+    rows = rows_of(
+        np.arange(n) // 3, ["noise"] * n, counts=counts, columns=dict(zip(names, x.T, strict=True))
+    )
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(fit_posterior, "ROUNDS", 60)
+        yield fit_posterior.boosted(x, names, rows), x, rows
 
 
-def test_an_underconfident_mean_is_calibrated(too_doubtful):
-    c, x, truth = too_doubtful
-    half = len(x) // 2
-    learned = as_sure_as_right(c, x[:half], truth[:half])
-    for cause in range(4):
-        before, after = (
-            calibration(probabilities(of, outputs(of, x[half:]))[:, cause], truth[half:, cause])
-            for of in (c, learned)
+def test_trees_are_as_sure_as_they_are_right(learned):
+    trees, x, rows = learned
+    apart = development(rows)
+    probability = expit(trees.log_odds(x[apart]))
+    line = calibration(probability[:, 0], rows.counts[apart, 0])
+    assert line["slope"] == pytest.approx(1, abs=1e-3)
+    assert line["ece"] < 0.05
+    fresh = np.column_stack([np.linspace(-2, 2, 9), np.full((9, 2), np.nan)])
+    np.testing.assert_allclose(expit(trees.log_odds(fresh))[:, 0], expit(2 * fresh[:, 0] - 1), atol=0.12)
+    np.testing.assert_allclose(expit(trees.log_odds(fresh))[:, 1:], 0.3, atol=0.1)
+
+
+def test_trees_are_those_of_scikit_learn(learned):
+    _, x, rows = learned
+    models = [
+        HistGradientBoostingClassifier(max_iter=30, max_leaf_nodes=9, random_state=0).fit(
+            x, rows.counts[:, k]
         )
-        assert before["slope"] > 1.5
-        assert before["ece"] > 0.1
-        assert after["slope"] == pytest.approx(1, abs=0.15)
-        assert after["ece"] < 0.03
+        for k in range(4)
+    ]
+    trees = fit_posterior._joined(models)
+    expected = np.column_stack([model.decision_function(x) for model in models])
+    np.testing.assert_allclose(trees.log_odds(x), expected, rtol=1e-9)
+    again = boosted.parse(boosted.as_rows(trees), trees.start)
+    apart = np.abs(again.log_odds(x) - expected) > 1e-4
+    assert apart.mean() < 0.01, "limits have six digits: a number that is as near to one may go the other way"
+    slope, intercept = np.array([0.5, 1, 2, 3]), np.arange(4.0)
+    scaled = trees.scaled(slope, intercept)
+    np.testing.assert_allclose(scaled.log_odds(x), expected * slope + intercept, rtol=1e-9)
 
 
-def test_calibration_changes_only_the_slope_and_intercept(too_doubtful):
-    c, x, truth = too_doubtful
-    learned = as_sure_as_right(c, x, truth)
-    same = replace(learned, slope=c.slope, intercept=c.intercept)
-    assert all(np.array_equal(getattr(same, name), getattr(c, name)) for name in ("first", "second", "widen"))
-    ratio = learned.slope / c.slope
-    np.testing.assert_allclose(ratio, ratio[:1].repeat(3, axis=0))
+def test_trees_see_no_development_world(monkeypatch, learned):
+    _, x, rows = learned
+    fits = []
+
+    class Recorded(HistGradientBoostingClassifier):
+        def fit(self, x, y, **options):
+            fits.append((x, y))
+            return super().fit(x, y, **options)
+
+    monkeypatch.setattr(fit_posterior, "HistGradientBoostingClassifier", Recorded)
+    monkeypatch.setattr(fit_posterior, "ROUNDS", 2)
+    fit_posterior.boosted(x, ("drop", "others' drop", "tasks"), rows)
+    apart = development(rows)
+    assert len(fits) == 4
+    for inputs, y in fits:
+        np.testing.assert_array_equal(inputs[:, 0], x[~apart, 0])
+        alone = inputs[:, 2] == 0
+        assert alone.mean() == pytest.approx(fit_posterior.TREES_ALONE, abs=0.03)
+        assert np.isnan(inputs[alone, 1]).all()
+        np.testing.assert_array_equal(inputs[~alone], x[~apart][~alone])
+        assert y.size == (~apart).sum()
 
 
 def test_a_posterior_without_some_families_is_fitted_on_no_world_with_them(monkeypatch, tmp_path):

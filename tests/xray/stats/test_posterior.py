@@ -8,6 +8,7 @@ import pytest
 
 from benchmarks._strangers import draw_world
 from benchmarks._truth import AS_ARCHIVES
+from xray.stats.boosted import LEAF, Trees
 from xray.stats.evidence import gather
 from xray.stats.posterior import (
     BY_PATIENTS,
@@ -18,6 +19,7 @@ from xray.stats.posterior import (
     causes,
     causes_by,
     coefficients,
+    ordered,
     outputs,
     parse,
     probabilities,
@@ -35,12 +37,21 @@ def evidence():
     return gather(world.a, world.b)
 
 
+def stumps(rng):
+    """A tree for each cause: one limit of the first input."""
+    column, value = np.tile([0, LEAF, LEAF], 4), rng.normal(size=12)
+    right, missing = (
+        np.repeat(np.arange(0, 12, 3), 3) + np.tile([2, 0, 0], 4),
+        np.tile([True, False, False], 4),
+    )
+    return Trees(column, value, right, missing, np.arange(0, 12, 3), np.arange(4), rng.normal(size=4))
+
+
 def small(rng, networks=2, p=3, hidden=2):
     return Coefficients(
-        ("drop", "others' drop", "images z"), rng.normal(size=p), rng.uniform(0.5, 2, p),
+        ("drop", "others' drop", "images z"), rng.normal(size=p), rng.uniform(0.5, 2, p), stumps(rng),
         rng.normal(size=(networks, p, hidden)), rng.normal(size=(networks, hidden)),
-        rng.normal(size=(networks, hidden, 20)), rng.normal(size=(networks, 20)),
-        rng.uniform(0.5, 1, (networks, 4)), rng.normal(size=(networks, 4)), rng.uniform(1, 2, (5, 4)),
+        rng.normal(size=(networks, hidden, 16)), rng.normal(size=(networks, 16)), rng.uniform(1, 2, (5, 4)),
         np.eye(p)[:, :2], np.array([2.0, 0.5]), 1.5, 3.0,
     )  # fmt: skip
 
@@ -50,20 +61,19 @@ def softplus(x):
 
 
 def by_hand(c, x, drop, se):
-    """Probabilities, middles and sides of shares, of each network and cause."""
-    p, middle, low, high = (np.zeros((2, 4)) for _ in range(4))
+    """Middles and sides of shares, of each network and cause."""
+    middle, low, high = (np.zeros((2, 4)) for _ in range(3))
     for k in range(2):
         hidden = [
             np.tanh(sum(x[i] * c.first[k, i, h] for i in range(3)) + c.first_bias[k, h]) for h in range(2)
         ]
-        out = [sum(hidden[h] * c.second[k, h, o] for h in range(2)) + c.second_bias[k, o] for o in range(20)]
+        out = [sum(hidden[h] * c.second[k, h, o] for h in range(2)) + c.second_bias[k, o] for o in range(16)]
         unit = abs(drop) + 2 * se
         for cause in range(4):
-            p[k, cause] = 1 / (1 + np.exp(-(c.slope[k, cause] * out[cause] + c.intercept[k, cause])))
-            middle[k, cause] = out[4 + cause] * drop + 0.1 * unit * out[8 + cause]
-            low[k, cause] = unit * softplus(out[12 + cause] - 2)
-            high[k, cause] = unit * softplus(out[16 + cause] - 2)
-    return p.mean(0), middle.mean(0), low.mean(0), high.mean(0)
+            middle[k, cause] = out[cause] * drop + 0.1 * unit * out[4 + cause]
+            low[k, cause] = unit * softplus(out[8 + cause] - 2)
+            high[k, cause] = unit * softplus(out[12 + cause] - 2)
+    return middle.mean(0), low.mean(0), high.mean(0)
 
 
 @pytest.mark.parametrize(
@@ -73,13 +83,22 @@ def test_answers_equal_a_hand_computation(fewest, column):
     rng = np.random.default_rng(0)
     c = small(rng)
     x, drop, se = rng.normal(size=3), -0.07, 0.02
-    p, middle, low, high = by_hand(c, x, drop, se)
+    middle, low, high = by_hand(c, x, drop, se)
     out = outputs(c, x[None])
-    np.testing.assert_allclose(probabilities(c, out)[0], p)
     share, lower, upper = shares(c, out, Seen(np.array([drop]), np.array([se]), np.array([fewest])))
     np.testing.assert_allclose(share[0], middle)
     np.testing.assert_allclose(lower[0], middle - c.widen[column] * low)
     np.testing.assert_allclose(upper[0], middle + c.widen[column] * high)
+
+
+def test_probabilities_are_by_evidence_as_it_is():
+    c = small(np.random.default_rng(7))
+    value = c.trees.value.reshape(4, 3)
+    raw = np.array([[value[0, 0] - 0.1, 9, 9], [value[0, 0] + 0.1, 9, 9], [np.nan, 9, 9]])
+    leaf = [1, 2, 1]
+    for x, at in zip(raw, leaf, strict=True):
+        expected = 1 / (1 + np.exp(-(c.trees.start[0] + value[0, at])))
+        assert probabilities(c, x[None])[0, 0] == pytest.approx(expected)
 
 
 def test_shares_and_bounds_stay_within_the_possible_loss_of_auc():
@@ -114,7 +133,9 @@ def test_distance_is_along_axes_and_off_them():
 
 def test_evidence_is_standardised_clipped_and_zero_when_missing():
     c = small(np.random.default_rng(2))
-    x = standardised(c, {"drop": np.array([c.centre[0] + 0.5 * c.scale[0], np.nan, 1e9])})
+    raw = ordered(c, {"drop": np.array([c.centre[0] + 0.5 * c.scale[0], np.inf, 1e9])})
+    np.testing.assert_array_equal(np.isnan(raw), [[False, True, True], [True] * 3, [False, True, True]])
+    x = standardised(c, raw)
     np.testing.assert_allclose(x, [[0.5, 0, 0], [0, 0, 0], [5, 0, 0]])
 
 
@@ -124,6 +145,9 @@ def test_coefficients_are_read_back_unchanged():
     for name in Coefficients.__dataclass_fields__:
         if name == "names":
             assert again.names == c.names
+        elif name == "trees":
+            for part in Trees.__dataclass_fields__:
+                np.testing.assert_allclose(getattr(again.trees, part), getattr(c.trees, part), rtol=1e-3)
         else:
             np.testing.assert_allclose(getattr(again, name), getattr(c, name), rtol=1e-3)
 
@@ -136,7 +160,10 @@ def test_shipped_coefficients_are_complete(variant):
     assert c.widen.shape == (len(BY_PATIENTS) + 1, 4)
     assert (c.scale > 0).all()
     assert (c.widen > 0).all()
-    assert (c.slope > 0).all()
+    assert set(c.trees.answers) == set(range(4))
+    assert c.trees.column.max() < len(c.names)
+    assert np.isfinite(c.trees.value[c.trees.column == LEAF]).all()
+    assert not np.isnan(c.trees.value).any()  # up to infinity: whether a number is missing
     assert len(fingerprint(variant)) == 64
     assert ("witness" in variant) == any("witness" in name for name in c.names)
     assert ("covariates" in variant) == any("covariates" in name for name in c.names)
@@ -157,7 +184,7 @@ def test_shares_are_of_the_drop_and_lie_within_their_intervals(evidence):
     assert ((answers.probability > 0) & (answers.probability < 1)).all()
     c = coefficients("witness_covariates")
     observed = Seen(drop.value[evidence.tasks], drop.se[evidence.tasks], evidence.fewest)
-    again = shares(c, outputs(c, standardised(c, evidence.columns)), observed)
+    again = shares(c, outputs(c, standardised(c, ordered(c, evidence.columns))), observed)
     for of, same in zip((answers.share, answers.lower, answers.upper), again, strict=True):
         np.testing.assert_array_equal(of, same)
 
@@ -182,8 +209,8 @@ def test_extreme_evidence_is_unlike_the_simulated_cases(evidence):
     ("strange", "variant"),
     [
         (("witness",), "scores_covariates"),
-        (("covariates",), "witness"),
-        (("witness", "covariates"), "scores"),
+        (("covariates", "case mix"), "witness"),
+        (("witness", "covariates", "case mix"), "scores"),
         (("drop", "witness"), "witness_covariates"),  # it is like them by no evidence
     ],
 )
@@ -247,9 +274,9 @@ def test_a_contribution_is_the_loss_without_a_group_of_evidence(evidence):
     answers = causes(evidence)
     c = coefficients("witness_covariates")
     assert set(answers.contributions) == set(GROUPS)
-    x = standardised(c, evidence.columns)
+    raw = ordered(c, evidence.columns)
     own = [name.removeprefix("others' ").removeprefix("size of ").startswith("witness") for name in c.names]
-    without = probabilities(c, outputs(c, np.where(own, 0, x)))
+    without = probabilities(c, np.where(own, c.centre, raw))
     np.testing.assert_allclose(
         answers.contributions["the network of the other site"], answers.probability - without
     )
@@ -269,7 +296,7 @@ def test_less_evidence_uses_the_coefficients_for_it(evidence):
 @pytest.mark.parametrize(("times", "alike"), [(0.99, True), (1.01, False), (1.9, False)])
 def test_a_case_is_alike_up_to_the_limit_of_its_distance(evidence, times, alike):
     c = coefficients("witness_covariates")
-    far = unlikeness(c, standardised(c, evidence.columns))
+    far = unlikeness(c, standardised(c, ordered(c, evidence.columns)))
     answers = causes_by(evidence, "witness_covariates", replace(c, limit=float(far[0] / times)))
     assert answers.distance[0] == pytest.approx(times)
     assert answers.alike[0] == alike

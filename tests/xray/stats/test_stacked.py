@@ -72,11 +72,11 @@ def test_a_copy_of_a_patient_is_not_judged_by_a_model_of_the_patient():
             names = np.arange(60) + 1000 * at
             sites.append(Site(labels, scores, names).take(np.tile(np.arange(60), 3)))
         copies = [replace(of, patients=np.arange(180) + 1000 * at) for at, of in enumerate(sites)]
-        for name, given in (
+        for name, pair in (
             ("patients", copies),
             ("copies", [replace(of, origins=own.patients) for of, own in zip(copies, sites, strict=True)]),
         ):
-            aucs[name].append(np.nanmean(gather(*given).columns["stacked by labels auc b"]))
+            aucs[name].append(np.nanmean(gather(*pair).columns["stacked by labels auc b"]))
     assert np.mean(aucs["patients"]) > 0.55
     assert abs(np.mean(aucs["copies"]) - 0.5) < 0.03
 
