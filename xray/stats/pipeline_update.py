@@ -39,6 +39,10 @@ SETTLED: Final = ("image", "whole", "whole by reads", "whole by both")
 """What is foretold: that image is named or ruled out; that all causes are, by pipeline scores, by reads, or by both."""
 
 
+NUMBERS: Final = 25.0 * 2.0 ** np.arange(11)
+"""Of images, whose chances are looked at where more are planned."""
+
+
 @dataclass(frozen=True)
 class Through:
     """A's pictures through B's pipeline: what was measured, and probabilities (4,) of the causes between these and B."""
@@ -137,13 +141,12 @@ def planned(
 
 
 def chances(before: Before, alike: bool, reads_se: float, images: int, loss_ratio: float) -> dict[str, float]:
-    """Of one finding, by `SETTLED`."""
-    prospects = planned(
-        before,
-        np.array([alike]),
-        np.array([reads_se]),
-        np.array([float(images)]),
-        np.array([loss_ratio]),
-    )
-    answers = networks("pipeline_chances").answers(prospects)[0]
+    """Of one finding, by `SETTLED`: the best of what so many images, or fewer, are foretold to settle. Nobody has to look at
+    all of them, and what was learned of few worlds may fall with images, if by little.
+    """
+    numbers = np.append(NUMBERS[images > NUMBERS], float(images))
+    n = numbers.size
+    several = Before(*(np.repeat(of, n, axis=0) for of in vars(before).values()))
+    prospects = planned(several, np.full(n, alike), np.full(n, reads_se), numbers, np.full(n, loss_ratio))
+    answers = networks("pipeline_chances").answers(prospects).max(axis=0)
     return dict(zip(SETTLED, answers.tolist(), strict=True))
