@@ -130,11 +130,12 @@ def _read(inputs: FloatArray, half: IntArray, by_half: list[FloatArray]) -> Floa
     Each model's mean at the site is the mean of both: what differs between them says nothing of the images of one half, and
     where one half has more positives by chance its model would lift the other, which has fewer.
     """
-    of = [inputs @ weights for weights in by_half]
-    means = [scores.mean(axis=0) for scores in of]
-    middle = (means[0] + means[1]) / 2
-    several = [scores - mean + middle for scores, mean in zip(of, means, strict=True)]
-    return np.asfortranarray(np.where(half[:, None] == 0, *several))
+    means = [inputs.mean(axis=0) @ weights for weights in by_half]
+    scores = np.empty((len(inputs), means[0].size), order="F")
+    for of, weights in enumerate(by_half):
+        at = half == of
+        scores[at] = inputs[at] @ weights + (means[1 - of] - means[of]) / 2
+    return scores
 
 
 def _in_parts(
